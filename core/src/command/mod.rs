@@ -1,0 +1,3 @@
+//! The command machine.
+mod request;
+pub use request::{Answer, FinalAnswer, Fingerprint, Idempotency, KeyHash, Request, Success, Unavailable, Work};

@@ -1,0 +1,32 @@
+//! Credit a wallet: money comes in.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Cause, Rejection, Wallet};
+use crate::event::{Event, Fact};
+use crate::id::WalletId;
+use crate::money::Amount;
+
+/// Put money into a wallet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credit {
+    /// The wallet.
+    pub wallet_id: WalletId,
+    /// How much.
+    pub amount: Amount,
+    /// What for.
+    pub description: Option<Arc<str>>,
+}
+
+impl Credit {
+    /// # Errors
+    /// [`Rejection::AmountTooPrecise`] or [`Rejection::BalanceLimit`].
+    pub fn decide(&self, wallet: &Wallet, cause: &Cause<'_>, index: usize) -> Result<Event, Rejection> {
+        let amount = wallet.in_own_currency(self.amount)?;
+        let balance = wallet.balance_after_credit(amount)?;
+        let fact = Fact::Credited { transfer: None };
+        Ok(wallet.next_event(fact, amount, balance, self.description.clone(), cause, index))
+    }
+}

@@ -1,0 +1,17 @@
+//! The wallet service: HTTP, command line, and the adapters that perform what the core asks for.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`cli`] | the command line: one file per verb |
+//! | [`config`] | the configuration, parsed once into types |
+//! | [`driver`] | the two loops that feed the core: the command path and the pipeline |
+//! | [`database`] | SQLite: outbox, progress, projections, and the queries on them |
+//! | [`http`] | the HTTP interface: one file per resource |
+//! | [`load`] | the load generator behind `wallex load` |
+
+pub mod cli;
+pub mod config;
+pub mod database;
+pub mod driver;
+pub mod http;
+pub mod load;

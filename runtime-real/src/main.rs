@@ -1,0 +1,2 @@
+//! `wallex`: see `wallex --help`.
+fn main() {}
