@@ -4,6 +4,9 @@
 //! its completion names it. A completion is one of four things ([`Completion`]); it may come twice, late or never.
 //! **Unknown is never folded into failure.**
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Answer, FinalAnswer, Fingerprint, Idempotency, KeyHash, Request};
@@ -141,11 +144,12 @@ pub enum Effect {
         not_before: Timestamp,
     },
     /// Append events to one or more streams, and idempotency records, all or nothing, durably.
-    Append(EffectId, Append),
+    Append(EffectId, Arc<Append>),
     /// Store final answers under keys that were reserved before.
     StoreAnswers(EffectId, Vec<KeyRecord>),
-    /// Forget reservations whose command is known not to have happened. Needs no completion.
-    ReleaseKeys(Vec<KeyHash>),
+    /// Forget reservations, where they are still held by these commands, which are known not to have happened. Needs no
+    /// completion.
+    ReleaseKeys(Vec<(KeyHash, CommandId)>),
 
     /// How far the outbox was filled.
     LoadFeederCheckpoint(EffectId),
@@ -165,7 +169,7 @@ pub enum Effect {
         /// The checkpoint must be exactly here, else [`Completion::Conflict`].
         expected: Position,
         /// The rows.
-        events: Vec<Recorded>,
+        events: Arc<Vec<Recorded>>,
         /// The checkpoint afterwards.
         checkpoint: Position,
     },
@@ -181,8 +185,9 @@ pub enum Effect {
         /// Most rows wanted.
         limit: usize,
     },
-    /// Publish events to the topic, keyed by wallet, in order.
-    Publish(EffectId, Vec<Recorded>),
+    /// Publish events to the topic, keyed by wallet, in order. When one cannot be published, the later ones of the same
+    /// wallet must not be either, and count as failed too.
+    Publish(EffectId, Arc<Vec<Recorded>>),
     /// Record what was published, and what was given up or held back, in one transaction.
     MarkPublished {
         /// Named by the completion.
@@ -195,6 +200,8 @@ pub enum Effect {
         at: Timestamp,
         /// Events given up ([`HeldEvent::dead`]) and events that wait behind one.
         held: Vec<HeldEvent>,
+        /// Events that were held and are published now, to be forgotten.
+        released: Vec<EventId>,
     },
 
     /// How far a consumer got in its partitions, and which wallets it holds back.
@@ -290,7 +297,7 @@ pub enum Reservation {
         /// Its payload.
         fingerprint: Fingerprint,
     },
-    /// An attempt that died: it is ours now, and may or may not have taken effect.
+    /// An attempt that died, for the same payload: it is ours now, and may or may not have taken effect.
     TakenOver {
         /// Its payload.
         fingerprint: Fingerprint,
@@ -366,4 +373,39 @@ pub struct RelayProgress {
     pub checkpoint: Position,
     /// Wallets with a dead letter: their later events are held.
     pub held_wallets: Vec<WalletId>,
+}
+
+/// The effects of one machine that the runtime has not taken yet, and the source of their ids.
+#[derive(Debug)]
+pub(crate) struct EffectQueue {
+    next: u64,
+    queue: VecDeque<Effect>,
+}
+
+/// Machines share the space of effect ids: each takes every `MACHINES`-th, so an id tells whose effect it names.
+const MACHINES: u64 = 8;
+
+impl EffectQueue {
+    pub(crate) fn new(machine: u64) -> Self {
+        assert!(machine < MACHINES);
+        Self { next: machine + MACHINES, queue: VecDeque::new() }
+    }
+
+    pub(crate) fn machine_of(effect: EffectId) -> u64 {
+        effect.0 % MACHINES
+    }
+
+    pub(crate) fn id(&mut self) -> EffectId {
+        let id = EffectId(self.next);
+        self.next += MACHINES;
+        id
+    }
+
+    pub(crate) fn push(&mut self, effect: Effect) {
+        self.queue.push_back(effect);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Effect> {
+        self.queue.pop_front()
+    }
 }

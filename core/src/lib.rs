@@ -1,13 +1,19 @@
 //! The wallet engine as a pure, deterministic state machine: no IO, no clock, no randomness, no async.
 #![warn(missing_docs)]
 
+mod awaiting;
 pub mod command;
+pub mod config;
 pub mod currency;
 pub mod effect;
 pub mod event;
+mod feeder;
 pub mod id;
+pub mod index;
 pub mod limits;
 pub mod money;
+pub mod node;
 pub mod projector;
+mod relay;
 pub mod time;
 pub mod wallet;

@@ -151,11 +151,9 @@ impl Success {
     pub fn of(events: &[Event], mut wallets: impl Iterator<Item = Wallet>) -> Self {
         let mut wallet = || wallets.next().expect("there is a wallet for each event, and at least one event");
         match events {
-            [debit, _credit] => Self::Transfer {
-                transfer_id: TransferId::from(debit.event_id),
-                from: wallet(),
-                to: wallet(),
-            },
+            [debit, _credit] => {
+                Self::Transfer { transfer_id: TransferId::from(debit.event_id), from: wallet(), to: wallet() }
+            }
             _ => Self::Wallet(wallet()),
         }
     }

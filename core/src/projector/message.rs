@@ -268,7 +268,9 @@ mod tests {
     #[test]
     fn the_partition_hash_is_that_of_kafkas_java_client() {
         // From the test of org.apache.kafka.common.utils.Utils.murmur2.
-        for (text, expected) in [("21", -973_932_308_i32), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536)] {
+        for (text, expected) in
+            [("21", -973_932_308_i32), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536)]
+        {
             assert_eq!(murmur2(text.as_bytes()) as i32, expected, "{text}");
         }
     }

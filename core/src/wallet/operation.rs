@@ -65,7 +65,8 @@ impl Operation {
         wallets
     }
 
-    /// Decides against the wallets as they stand. `index` is the number of events that the command has caused so far.
+    /// Decides against the wallets as they stand. `index` is the number of
+    /// the operation's first event within its command.
     ///
     /// # Errors
     /// The [`Rejection`] of the domain.
@@ -76,17 +77,14 @@ impl Operation {
         cause: &Cause<'_>,
         index: usize,
     ) -> Result<Events, Rejection> {
-        let found = |id: &WalletId| {
-            wallets.wallet(id).ok_or_else(|| Rejection::WalletNotFound { wallet_id: id.clone() })
-        };
+        let found =
+            |id: &WalletId| wallets.wallet(id).ok_or_else(|| Rejection::WalletNotFound { wallet_id: id.clone() });
         let matched = |id: &WalletId| -> Result<&Wallet, Rejection> {
             let wallet = found(id)?;
             match if_match {
-                Some(expected) if expected != wallet.version => Err(Rejection::VersionMismatch {
-                    wallet_id: id.clone(),
-                    expected,
-                    actual: wallet.version,
-                }),
+                Some(expected) if expected != wallet.version => {
+                    Err(Rejection::VersionMismatch { wallet_id: id.clone(), expected, actual: wallet.version })
+                }
                 Some(_) | None => Ok(wallet),
             }
         };

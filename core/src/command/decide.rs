@@ -1,0 +1,214 @@
+//! The decision: the domain's pure functions, applied to the wallets as they stand with everything decided before.
+//!
+//! A decided command joins the append that is forming, and so does a refusal: what it was refused on may itself not be
+//! durable yet. A refusal on state that another writer may have changed is taken only after a fresh look at the store.
+
+use super::machine::{CommandMachine, Phase};
+use super::slot::{CommandSlot, SlotId, Slots, Stage};
+use super::{FinalAnswer, Request, Success, Work};
+use crate::event::Event;
+use crate::id::{TransferId, WalletId};
+use crate::index::{Index, index};
+use crate::wallet::{Cause, EVENTS_PER_OPERATION_MAX, Events, Operation, Refused, Rejection, Wallet, Wallets};
+
+/// What became of one operation.
+enum Decided {
+    /// It happens now.
+    Accepted(Events),
+    /// It happened before: in the attempt that this command took over.
+    Found(Success),
+    Refused(Rejection),
+}
+
+/// The wallets of one command: as in their slots, under what earlier operations of the same batch did to them.
+struct View<'a> {
+    slots: &'a Slots,
+    own: &'a [SlotId],
+    overlay: Index<SlotId, Wallet>,
+}
+
+impl View<'_> {
+    fn slot(&self, id: &WalletId) -> Option<SlotId> {
+        if self.own.len() <= EVENTS_PER_OPERATION_MAX {
+            self.own.iter().copied().find(|slot| self.slots[*slot].id == *id)
+        } else {
+            self.slots.find(id)
+        }
+    }
+
+    fn apply(&mut self, events: &[Event]) {
+        for event in events {
+            if let Some(slot) = self.slot(&event.wallet_id) {
+                let next = Wallet::apply(self.wallet(&event.wallet_id).cloned(), event);
+                self.overlay.insert(slot, next);
+            }
+        }
+    }
+}
+
+impl Wallets for View<'_> {
+    fn wallet(&self, id: &WalletId) -> Option<&Wallet> {
+        let slot = self.slot(id)?;
+        if !self.overlay.is_empty()
+            && let Some(wallet) = self.overlay.get(&slot)
+        {
+            return Some(wallet);
+        }
+        self.slots[slot].wallet.as_ref()
+    }
+}
+
+impl CommandMachine {
+    /// Decides a command whose wallets are all free for it. Whether it is decided now; otherwise it waits for something.
+    pub(super) fn decide(&mut self, command: CommandSlot) -> bool {
+        if !self.search_is_done(command) {
+            return false;
+        }
+        let entry = &self.commands[command];
+        let view = View { slots: &self.slots, own: &entry.slots, overlay: index(self.config.hash_seed) };
+        let found = entry.takeover.as_ref().map_or(&[][..], |takeover| takeover.found());
+        let decided = match &entry.request.work {
+            Work::One(operation) => self.one(operation, &entry.request, &view, 0, found),
+            Work::Batch { operations, atomic } => return self.decide_batch(command, operations.len(), *atomic),
+        };
+        match decided {
+            Decided::Refused(_) if !self.is_fresh(command) => false,
+            Decided::Refused(rejection) => self.join(command, Err(rejection), 0),
+            Decided::Found(success) => self.join(command, Ok(success), 0),
+            Decided::Accepted(events) => {
+                let count = events.len();
+                let success = self.stage(command, events);
+                self.join(command, Ok(success), count)
+            }
+        }
+    }
+
+    fn decide_batch(&mut self, command: CommandSlot, count: usize, atomic: bool) -> bool {
+        let entry = &self.commands[command];
+        let mut view = View { slots: &self.slots, own: &entry.slots, overlay: index(self.config.hash_seed) };
+        let found = entry.takeover.as_ref().map_or(&[][..], |takeover| takeover.found());
+        let mut decisions = Vec::with_capacity(count);
+        let mut refused = Vec::new();
+        for (at, operation) in entry.request.work.operations().iter().enumerate() {
+            let decided = self.one(operation, &entry.request, &view, at * EVENTS_PER_OPERATION_MAX, found);
+            match &decided {
+                Decided::Accepted(events) => view.apply(events),
+                Decided::Refused(rejection) => refused.push(Refused { index: at, rejection: rejection.clone() }),
+                Decided::Found(_) => {}
+            }
+            decisions.push(decided);
+        }
+        if !refused.is_empty() && !self.is_fresh(command) {
+            return false;
+        }
+        if atomic && !refused.is_empty() {
+            return self.join(command, Err(Rejection::Batch { refused }), 0);
+        }
+        let mut events_staged = 0;
+        let results = decisions
+            .into_iter()
+            .map(|decided| match decided {
+                Decided::Refused(rejection) => Err(rejection),
+                Decided::Found(success) => Ok(success),
+                Decided::Accepted(events) => {
+                    events_staged += events.len();
+                    Ok(self.stage(command, events))
+                }
+            })
+            .collect();
+        self.join(command, Ok(Success::Batch(results)), events_staged)
+    }
+
+    /// Decides one operation; `index` is the number of its first event within the command.
+    fn one(&self, operation: &Operation, request: &Request, view: &View<'_>, index: usize, found: &[Event]) -> Decided {
+        if !found.is_empty() {
+            let ids = [request.command_id.event_id(index), request.command_id.event_id(index + 1)];
+            let own: Events = found.iter().filter(|event| ids.contains(&event.event_id)).cloned().collect();
+            if !own.is_empty() {
+                let wallets = own.iter().filter_map(|event| Some(view.wallet(&event.wallet_id)?.as_of(event)));
+                return Decided::Found(Success::of(&own, wallets));
+            }
+        }
+        let cause = Cause {
+            command_id: request.command_id,
+            correlation_id: &request.correlation_id,
+            trace_parent: request.trace_parent.as_ref(),
+            now: self.now,
+        };
+        match operation.decide(view, request.if_match, &cause, index) {
+            Ok(events) => Decided::Accepted(events),
+            Err(rejection) => Decided::Refused(rejection),
+        }
+    }
+
+    /// Adds the events of one operation to its wallets, and gives the wallets as they are then.
+    fn stage(&mut self, command: CommandSlot, events: Events) -> Success {
+        let mut transfer_id = None;
+        let mut snapshots: smallvec::SmallVec<[Wallet; EVENTS_PER_OPERATION_MAX]> = smallvec::SmallVec::new();
+        for event in events {
+            let own = &self.commands[command].slots;
+            let slot = if own.len() <= EVENTS_PER_OPERATION_MAX {
+                own.iter().copied().find(|slot| self.slots[*slot].id == event.wallet_id)
+            } else {
+                self.slots.find(&event.wallet_id)
+            };
+            let staged = &mut self.slots[slot.expect("a decision concerns wallets of its own command only")];
+            transfer_id = transfer_id.or_else(|| event.transfer().map(|_| TransferId::from(event.event_id)));
+            match &mut staged.wallet {
+                Some(wallet) => wallet.advance(&event),
+                None => staged.wallet = Some(Wallet::apply(None, &event)),
+            }
+            snapshots.extend(staged.wallet.clone());
+            staged.staged.push(event);
+        }
+        match (transfer_id, &mut snapshots[..]) {
+            (Some(transfer_id), [from, to]) => Success::Transfer { transfer_id, from: from.clone(), to: to.clone() },
+            (_, _) => Success::Wallet(snapshots.swap_remove(0)),
+        }
+    }
+
+    /// Makes the decided command part of the append that is forming.
+    fn join(&mut self, command: CommandSlot, outcome: Result<Success, Rejection>, events: usize) -> bool {
+        let entry = &mut self.commands[command];
+        entry.answer = Some(FinalAnswer { outcome, correlation_id: entry.request.correlation_id.clone() });
+        entry.phase = Phase::Appending;
+        entry.decisions += 1;
+        for slot in &entry.slots {
+            let joined = &mut self.slots[*slot];
+            joined.decided += 1;
+            joined.cleared_for = None;
+            if !joined.in_draft {
+                joined.in_draft = true;
+                self.draft.slots.push(*slot);
+            }
+            if joined.queue.len() > joined.decided {
+                self.changed.push(*slot);
+            }
+        }
+        self.draft.commands.push(command);
+        self.draft.events += events;
+        true
+    }
+
+    /// Whether a refusal of this command would rest on current state. Where other processes write too, that is state
+    /// read after the command arrived, or state that the append in formation will prove. If not, the stale slots are
+    /// read again and the command waits.
+    fn is_fresh(&mut self, command: CommandSlot) -> bool {
+        if self.config.sole_writer {
+            return true;
+        }
+        let entry = &self.commands[command];
+        let stale: Vec<SlotId> = entry
+            .slots
+            .iter()
+            .copied()
+            .filter(|slot| self.slots[*slot].staged.is_empty() && self.slots[*slot].loaded_at < entry.arrived)
+            .collect();
+        for slot in &stale {
+            self.close(*slot);
+            self.slots[*slot].stage = Stage::Cold;
+            self.changed.push(*slot);
+        }
+        stale.is_empty()
+    }
+}

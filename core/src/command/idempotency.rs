@@ -1,0 +1,137 @@
+//! Idempotency keys: looked up before anything else, answered from when they are known, completed afterwards (INV-05).
+//!
+//! In [`crate::config::IdempotencyMode::InAppend`] the record is part of the append and this file only looks up. In
+//! `Separate` mode a record is reserved first and completed after; what dies in between is taken over.
+
+use super::machine::{CommandMachine, PendingEffect, Phase, Retry, Storing};
+use super::slot::CommandSlot;
+use super::takeover::Takeover;
+use super::{Answer, Fingerprint, Idempotency, Unavailable};
+use crate::config::IdempotencyMode;
+use crate::effect::{Completion, Effect, Reservation, Reserve};
+use crate::limits::EFFECT_ATTEMPTS_MAX;
+
+impl CommandMachine {
+    /// A command with a key came in.
+    pub(super) fn reserve(&mut self, command: CommandSlot, idempotency: Idempotency) {
+        self.statistics.keyed += 1;
+        if let Some(running) = self.keys.get(&idempotency.key) {
+            let other = self.commands[*running].request.idempotency;
+            let same = other.is_some_and(|other| other.fingerprint == idempotency.fingerprint);
+            let refused = self.commands.remove(command);
+            return self.reply(&refused.request, if same { Answer::InFlight } else { Answer::KeyReused });
+        }
+        self.keys.insert(idempotency.key, command);
+        self.commands[command].phase = Phase::Reserving;
+        self.to_reserve.push(command);
+    }
+
+    pub(super) fn flush_reserves(&mut self) {
+        if self.to_reserve.is_empty() {
+            return;
+        }
+        let commands = std::mem::take(&mut self.to_reserve);
+        let items = commands
+            .iter()
+            .filter_map(|command| {
+                let request = &self.commands[*command].request;
+                Some(Reserve {
+                    idempotency: request.idempotency?,
+                    command_id: request.command_id,
+                    now: self.now,
+                    dead_before: self.now.minus(self.config.takeover_after),
+                    expires_at: self.now.plus(self.config.idempotency_ttl),
+                })
+            })
+            .collect();
+        let effect = self.expect(PendingEffect::Reserve(commands));
+        self.effects.push(Effect::Reserve(effect, items));
+    }
+
+    pub(super) fn on_reserved(&mut self, commands: Vec<CommandSlot>, completion: Completion<Vec<Reservation>>) {
+        match completion {
+            Completion::Done(found) if found.len() == commands.len() => {
+                for (command, reservation) in commands.into_iter().zip(found) {
+                    self.on_reservation(command, reservation);
+                }
+            }
+            Completion::Done(_) | Completion::Conflict | Completion::Failed(_) | Completion::Unknown => {
+                for command in commands {
+                    self.give_up(command, Unavailable::IdempotencyStore);
+                }
+            }
+        }
+    }
+
+    fn on_reservation(&mut self, command: CommandSlot, reservation: Reservation) {
+        let own = self.commands[command].request.idempotency.map(|idempotency| idempotency.fingerprint);
+        let same = |found: Fingerprint| own == Some(found);
+        let answer = match reservation {
+            Reservation::New => return self.proceed(command),
+            Reservation::TakenOver { fingerprint, command_id, reserved_at } if same(fingerprint) => {
+                self.commands[command].takeover = Some(Box::new(Takeover::new(reserved_at)));
+                self.commands[command].request.command_id = command_id;
+                return self.proceed(command);
+            }
+            Reservation::Pending { fingerprint } if same(fingerprint) => Answer::InFlight,
+            Reservation::Finished { fingerprint, answer } if same(fingerprint) => {
+                self.statistics.replayed += 1;
+                Answer::Final { answer, replayed: true }
+            }
+            Reservation::TakenOver { .. } | Reservation::Pending { .. } | Reservation::Finished { .. } => {
+                Answer::KeyReused
+            }
+        };
+        let answered = self.forget(command);
+        if answered.phase != Phase::Abandoned {
+            self.reply(&answered.request, answer);
+        }
+    }
+
+    fn proceed(&mut self, command: CommandSlot) {
+        if self.commands[command].phase == Phase::Abandoned {
+            return self.give_up(command, Unavailable::TimedOut);
+        }
+        self.enqueue(command);
+    }
+
+    pub(super) fn flush_answers(&mut self) {
+        let released = std::mem::take(&mut self.to_release);
+        if !released.is_empty() && self.config.idempotency == IdempotencyMode::Separate {
+            self.effects.push(Effect::ReleaseKeys(released));
+        }
+        if !self.to_store.is_empty() {
+            let storing = std::mem::take(&mut self.to_store);
+            self.store(storing);
+        }
+    }
+
+    pub(super) fn store(&mut self, storing: Vec<Storing>) {
+        let records = storing.iter().map(|one| one.record.clone()).collect();
+        let effect = self.expect(PendingEffect::Store(storing));
+        self.effects.push(Effect::StoreAnswers(effect, records));
+    }
+
+    pub(super) fn on_stored(&mut self, storing: Vec<Storing>, completion: Completion<()>) {
+        if completion == Completion::Done(()) {
+            for command in storing.into_iter().filter_map(|one| one.command) {
+                self.answer(command);
+            }
+            return;
+        }
+        // Storing the same answer again is harmless. What cannot be stored stays reserved: an event vouches for a
+        // success, and a refusal did nothing.
+        let mut again = Vec::new();
+        for mut one in storing {
+            one.attempts += 1;
+            if one.attempts < EFFECT_ATTEMPTS_MAX {
+                again.push(one);
+            } else if let Some(command) = one.command {
+                self.give_up(command, Unavailable::IdempotencyStore);
+            }
+        }
+        if let Some(attempts) = again.first().map(|one| one.attempts) {
+            self.retry_later(attempts, Retry::Store(again));
+        }
+    }
+}

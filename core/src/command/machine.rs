@@ -1,0 +1,314 @@
+//! The machine's state, its entry points, and what it says to the runtime.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::slot::{CommandSlot, SlotId, Slots};
+use super::takeover::Takeover;
+use super::{Answer, FinalAnswer, KeyHash, Request, Unavailable};
+use crate::config::Config;
+use crate::effect::{Append, Effect, EffectQueue, KeyRecord};
+use crate::id::{CommandId, EffectId};
+use crate::index::{Index, index};
+use crate::time::Timestamp;
+
+/// Idempotency, leases, loading, deciding and appending, for all commands of a node. See the module's documentation.
+#[derive(Debug)]
+pub struct CommandMachine {
+    pub(super) config: Config,
+    pub(super) now: Timestamp,
+    pub(super) draining: bool,
+    /// Counts arrivals and loads, to tell which came first.
+    pub(super) serial: u64,
+    pub(super) commands: Slab<Command>,
+    pub(super) slots: Slots,
+    /// Keys of commands that have no final answer yet.
+    pub(super) keys: Index<KeyHash, CommandSlot>,
+    pub(super) draft: Draft,
+    pub(super) flights: BTreeMap<u64, Flight>,
+    pub(super) pending: BTreeMap<EffectId, Pending>,
+    pub(super) retries: BTreeMap<(Timestamp, u64), Retry>,
+    /// Slots whose front has changed and must be looked at.
+    pub(super) changed: Vec<SlotId>,
+    pub(super) to_reserve: Vec<CommandSlot>,
+    pub(super) to_lease: Vec<SlotId>,
+    pub(super) to_load: Vec<SlotId>,
+    pub(super) to_store: Vec<Storing>,
+    pub(super) to_release: Vec<(KeyHash, CommandId)>,
+    /// Leased wallets that fell quiet, and since when.
+    pub(super) quiet: VecDeque<(Timestamp, SlotId)>,
+    pub(super) expiry_check: Option<Timestamp>,
+    pub(super) effects: EffectQueue,
+    /// What happened so far, for metrics.
+    pub(super) statistics: Statistics,
+}
+
+/// Counters since the node began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Commands submitted.
+    pub submitted: u64,
+    /// Appends sent to the event store, repetitions not counted.
+    pub appends: u64,
+    /// Commands in those appends.
+    pub appended_commands: u64,
+    /// Appends that met another revision than expected.
+    pub conflicts: u64,
+    /// Appends whose outcome was unknown at first.
+    pub unknown_appends: u64,
+    /// Leases that were not granted at once.
+    pub lease_waits: u64,
+    /// Commands with an idempotency key.
+    pub keyed: u64,
+    /// Answers that were replayed.
+    pub replayed: u64,
+}
+
+/// One command on its way.
+#[derive(Debug)]
+pub(super) struct Command {
+    pub(super) request: Request,
+    pub(super) slots: SmallVec<[SlotId; 2]>,
+    /// How many of its slots are not free for it yet.
+    pub(super) waiting: usize,
+    pub(super) arrived: u64,
+    pub(super) deadline: Timestamp,
+    pub(super) decisions: u32,
+    pub(super) phase: Phase,
+    pub(super) takeover: Option<Box<Takeover>>,
+    pub(super) answer: Option<FinalAnswer>,
+}
+
+/// Where a command is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Its idempotency key is being looked up.
+    Reserving,
+    /// It waits for its wallets.
+    Queued,
+    /// It is decided, and its append is forming or in flight.
+    Appending,
+    /// It was refused, and the refusal is being stored under its key.
+    Storing,
+    /// Its client was told that the outcome is unknown; it is still being resolved.
+    Abandoned,
+}
+
+/// The append that is forming.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) commands: Vec<CommandSlot>,
+    pub(super) slots: Vec<SlotId>,
+    pub(super) events: usize,
+}
+
+/// An append in flight.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) commands: Vec<CommandSlot>,
+    pub(super) slots: Vec<SlotId>,
+    pub(super) append: Arc<Append>,
+    /// Every attempt: the completion of any of them settles the append.
+    pub(super) attempts: Vec<EffectId>,
+}
+
+/// An answer on its way into the idempotency store.
+#[derive(Debug)]
+pub(super) struct Storing {
+    pub(super) record: KeyRecord,
+    /// The command that waits for it, if its client has no answer yet.
+    pub(super) command: Option<CommandSlot>,
+    pub(super) attempts: u32,
+}
+
+/// Whose completion is awaited.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// When the outcome counts as unknown; nothing once it did.
+    pub(super) deadline: Option<Timestamp>,
+    pub(super) of: PendingEffect,
+}
+
+#[derive(Debug)]
+pub(super) enum PendingEffect {
+    Reserve(Vec<CommandSlot>),
+    Lease(Vec<SlotId>, Timestamp),
+    Load(Vec<SlotId>, u64),
+    Find(CommandSlot),
+    Append(u64),
+    Store(Vec<Storing>),
+}
+
+/// What is to be done again, later.
+#[derive(Debug)]
+pub(super) enum Retry {
+    Lease(SlotId),
+    Load(SlotId),
+    Append(u64),
+    Store(Vec<Storing>),
+    Find(CommandSlot),
+}
+
+/// Why [`CommandMachine::poll_timeout`] wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum TimerReason {
+    /// An effect has no completion yet.
+    EffectTimeout,
+    /// Something is to be tried again.
+    Retry,
+    /// Commands may have waited too long.
+    RequestTimeout,
+    /// A lease may be given back.
+    LeaseLinger,
+    /// A machine of the pipeline looks for work.
+    Poll,
+}
+
+impl CommandMachine {
+    pub(crate) fn new(config: Config, now: Timestamp, machine: u64) -> Self {
+        let (capacity, seed) = (config.wallets_cached_max, config.hash_seed);
+        Self {
+            config,
+            now,
+            draining: false,
+            serial: 0,
+            commands: Slab::new(),
+            slots: Slots::new(capacity, seed),
+            keys: index(seed),
+            draft: Draft::default(),
+            flights: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            retries: BTreeMap::new(),
+            changed: Vec::new(),
+            to_reserve: Vec::new(),
+            to_lease: Vec::new(),
+            to_load: Vec::new(),
+            to_store: Vec::new(),
+            to_release: Vec::new(),
+            quiet: VecDeque::new(),
+            expiry_check: None,
+            effects: EffectQueue::new(machine),
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Counters since the node began.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// Commands that have no answer yet.
+    #[must_use]
+    pub fn commands_pending(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Wallets in the cache.
+    #[must_use]
+    pub fn wallets_cached(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn advance(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+    }
+
+    pub(crate) fn submit(&mut self, request: Request) {
+        self.statistics.submitted += 1;
+        if self.draining {
+            return self.reply(&request, Answer::Unavailable(Unavailable::ShuttingDown));
+        }
+        if self.commands.len() >= self.config.commands_pending_max {
+            return self.reply(&request, Answer::Unavailable(Unavailable::Overloaded));
+        }
+        self.serial += 1;
+        let deadline = self.now.plus(self.config.request_timeout);
+        self.expiry_check.get_or_insert(deadline);
+        let entry = self.commands.vacant_entry();
+        let command = entry.key();
+        let idempotency = request.idempotency;
+        entry.insert(Command {
+            request,
+            slots: SmallVec::new(),
+            waiting: 0,
+            arrived: self.serial,
+            deadline,
+            decisions: 0,
+            phase: Phase::Queued,
+            takeover: None,
+            answer: None,
+        });
+        match idempotency {
+            Some(idempotency) => self.reserve(command, idempotency),
+            None => self.enqueue(command),
+        }
+    }
+
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// The next effect. When there is none, what has gathered is turned into effects first: the append that is
+    /// forming, and the batched reads. So every input handled since the last drain shares one append.
+    pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
+        if let Some(effect) = self.effects.pop() {
+            return Some(effect);
+        }
+        self.process_changed();
+        while !self.draft.commands.is_empty() {
+            self.dispatch_draft();
+            self.process_changed();
+        }
+        self.flush_reserves();
+        self.flush_leases();
+        self.flush_loads();
+        self.flush_answers();
+        self.effects.pop()
+    }
+
+    pub(super) fn reply(&mut self, request: &Request, answer: Answer) {
+        self.effects.push(Effect::Reply { request: request.id, answer });
+    }
+
+    /// Answers a command that did not happen, and forgets it. What a command took over from a dead attempt may have
+    /// happened in that attempt: then nobody knows yet, and the key stays reserved for the next retry.
+    pub(super) fn give_up(&mut self, command: CommandSlot, reason: Unavailable) {
+        let removed = self.forget(command);
+        let took_over = removed.takeover.is_some();
+        if let Some(idempotency) = removed.request.idempotency
+            && !took_over
+        {
+            self.to_release.push((idempotency.key, removed.request.command_id));
+        }
+        if removed.phase != Phase::Abandoned {
+            let answer = if took_over { Answer::OutcomeUnknown } else { Answer::Unavailable(reason) };
+            self.reply(&removed.request, answer);
+        }
+    }
+
+    /// Removes a command that is in no queue any more.
+    pub(super) fn forget(&mut self, command: CommandSlot) -> Command {
+        let removed = self.commands.remove(command);
+        if let Some(idempotency) = removed.request.idempotency {
+            self.keys.swap_remove(&idempotency.key);
+        }
+        removed
+    }
+
+    pub(super) fn expect(&mut self, of: PendingEffect) -> EffectId {
+        let effect = self.effects.id();
+        let deadline = Some(self.now.plus(self.config.effect_timeout));
+        self.pending.insert(effect, Pending { deadline, of });
+        effect
+    }
+
+    pub(super) fn retry_later(&mut self, attempts: u32, retry: Retry) {
+        self.serial += 1;
+        let at = self.now.plus(super::timers::backoff(attempts, self.serial));
+        self.retries.insert((at, self.serial), retry);
+    }
+}

@@ -1,0 +1,213 @@
+//! Slots: what the machine knows of each wallet that it has touched, and who waits for it.
+//!
+//! A slot is the unit of group commit: it takes part in at most one append in flight. Its queue holds commands in
+//! arrival order; the first `decided` of them are in the append that is forming or in flight. The wallet's state runs
+//! ahead of the store while they are, and [`Durable`] remembers where to go back to.
+
+use std::collections::VecDeque;
+
+use slab::Slab;
+
+use crate::event::Event;
+use crate::id::{Version, WalletId};
+use crate::index::{Index, index};
+use crate::money::Money;
+use crate::time::Timestamp;
+use crate::wallet::Wallet;
+
+/// Number of a slot.
+pub(super) type SlotId = usize;
+/// Number of a command in the machine.
+pub(super) type CommandSlot = usize;
+
+/// What is known about one wallet.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) id: WalletId,
+    /// The state, staged events included; nothing when the wallet does not exist.
+    pub(super) wallet: Option<Wallet>,
+    /// The part of the state that events change, as it is in the store.
+    pub(super) durable: Option<Durable>,
+    pub(super) stage: Stage,
+    pub(super) lease: Lease,
+    /// The serial at which the newest completed load was asked for.
+    pub(super) loaded_at: u64,
+    /// Loads completed; a takeover's search is valid only for the load it was made after.
+    pub(super) loads: u64,
+    /// Failures in a row of the effect that the slot waits for.
+    pub(super) attempts: u32,
+    /// Commands in arrival order.
+    pub(super) queue: VecDeque<CommandSlot>,
+    /// How many at the front of the queue are decided.
+    pub(super) decided: usize,
+    /// The undecided command at the front that has been told this slot is free for it.
+    pub(super) cleared_for: Option<CommandSlot>,
+    /// Events of the append that is forming.
+    pub(super) staged: Vec<Event>,
+    /// Whether the slot is in the append that is forming.
+    pub(super) in_draft: bool,
+    /// Whether the slot is in an append in flight.
+    pub(super) in_flight: bool,
+    /// Second chance of the eviction clock.
+    pub(super) touched: bool,
+    /// Whether the slot waits in the queue of wallets that may give their lease back.
+    pub(super) lingering: bool,
+}
+
+/// How current the state is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It must be read (again) before the next decision.
+    Cold,
+    /// A load is on its way, or waits to be repeated.
+    Loading,
+    /// It can be decided on.
+    Warm,
+}
+
+/// Whether the wallet is ours to write to, for the time being.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lease {
+    None,
+    /// Asked for, or to be asked for again.
+    Asked,
+    /// Ours until then; or not granted in time, and gone without until then.
+    Until(Timestamp),
+}
+
+/// The mutable part of a wallet as the store has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Durable {
+    balance: Money,
+    version: Version,
+    updated_at: Timestamp,
+}
+
+impl Slot {
+    fn new(id: WalletId) -> Self {
+        Self {
+            id,
+            wallet: None,
+            durable: None,
+            stage: Stage::Cold,
+            lease: Lease::None,
+            loaded_at: 0,
+            loads: 0,
+            attempts: 0,
+            queue: VecDeque::new(),
+            decided: 0,
+            cleared_for: None,
+            staged: Vec::new(),
+            in_draft: false,
+            in_flight: false,
+            touched: true,
+            lingering: false,
+        }
+    }
+
+    /// The version that the store has.
+    pub(super) fn durable_version(&self) -> Version {
+        self.durable.map_or(Version(0), |durable| durable.version)
+    }
+
+    /// The state is what the store has.
+    pub(super) fn settle(&mut self) {
+        self.durable = self.wallet.as_ref().map(|wallet| Durable {
+            balance: wallet.balance,
+            version: wallet.version,
+            updated_at: wallet.updated_at,
+        });
+    }
+
+    /// Back to what the store has.
+    pub(super) fn roll_back(&mut self) {
+        self.staged.clear();
+        match (self.durable, &mut self.wallet) {
+            (Some(durable), Some(wallet)) => {
+                wallet.balance = durable.balance;
+                wallet.version = durable.version;
+                wallet.updated_at = durable.updated_at;
+            }
+            (None, _) | (_, None) => self.wallet = None,
+        }
+    }
+
+    /// The first command that is not decided yet.
+    pub(super) fn next_undecided(&self) -> Option<CommandSlot> {
+        self.queue.get(self.decided).copied()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.stage != Stage::Loading && self.lease != Lease::Asked && !self.in_flight
+    }
+}
+
+/// All slots, bounded: idle ones make room for new ones.
+#[derive(Debug)]
+pub(super) struct Slots {
+    slots: Slab<Slot>,
+    by_wallet: Index<WalletId, SlotId>,
+    capacity: usize,
+    hand: usize,
+}
+
+/// Slots that the eviction clock looks at for each new one, at most.
+const EVICTION_STEPS_MAX: usize = 64;
+
+impl Slots {
+    pub(super) fn new(capacity: usize, hash_seed: u64) -> Self {
+        Self { slots: Slab::new(), by_wallet: index(hash_seed), capacity, hand: 0 }
+    }
+
+    /// The slot of a wallet, made when there is none.
+    pub(super) fn of(&mut self, wallet: &WalletId) -> SlotId {
+        if let Some(slot) = self.by_wallet.get(wallet) {
+            return *slot;
+        }
+        let slot = self.slots.insert(Slot::new(wallet.clone()));
+        self.by_wallet.insert(wallet.clone(), slot);
+        slot
+    }
+
+    pub(super) fn find(&self, wallet: &WalletId) -> Option<SlotId> {
+        self.by_wallet.get(wallet).copied()
+    }
+
+    /// Makes room for a new slot when the cache is full: second chance over a bounded number of slots. When all of
+    /// them are busy the cache grows; the bound on pending commands bounds it then.
+    pub(super) fn evict(&mut self) -> Option<Slot> {
+        if self.slots.len() < self.capacity {
+            return None;
+        }
+        for _ in 0..EVICTION_STEPS_MAX {
+            self.hand = if self.hand + 1 < self.slots.capacity() { self.hand + 1 } else { 0 };
+            match self.slots.get_mut(self.hand) {
+                Some(slot) if slot.touched => slot.touched = false,
+                Some(slot) if slot.is_idle() && !slot.lingering => {
+                    let slot = self.slots.remove(self.hand);
+                    self.by_wallet.swap_remove(&slot.id);
+                    return Some(slot);
+                }
+                Some(_) | None => {}
+            }
+        }
+        None
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+impl std::ops::Index<SlotId> for Slots {
+    type Output = Slot;
+    fn index(&self, slot: SlotId) -> &Slot {
+        &self.slots[slot]
+    }
+}
+
+impl std::ops::IndexMut<SlotId> for Slots {
+    fn index_mut(&mut self, slot: SlotId) -> &mut Slot {
+        &mut self.slots[slot]
+    }
+}

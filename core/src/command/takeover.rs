@@ -1,0 +1,139 @@
+//! Takeover of a dead idempotency record: find out from the event store whether the command took effect.
+//!
+//! The first attempt reserved the key and died; nobody knows how far it came. Its events carry ids that derive from its
+//! command id, so they can be recognised. The search runs when the command is first in all its queues and its wallets
+//! are loaded: an event that lands later meets the expected version of ours, conflicts, and causes a new search. It
+//! reads back from the end of the stream to the time of the reservation, not the whole history.
+
+use super::Unavailable;
+use super::machine::{CommandMachine, PendingEffect, Retry};
+use super::slot::CommandSlot;
+use crate::effect::{Completion, Effect};
+use crate::event::Event;
+use crate::id::EffectId;
+use crate::limits::{EFFECT_ATTEMPTS_MAX, TAKEOVER_CLOCK_MARGIN};
+use crate::time::Timestamp;
+
+/// What a command knows of the attempt it took over.
+#[derive(Debug)]
+pub(super) struct Takeover {
+    reserved_at: Timestamp,
+    attempts: u32,
+    search: Search,
+}
+
+#[derive(Debug)]
+enum Search {
+    Due,
+    /// Effects still out, and the loads of the wallets that the search is valid for.
+    Running {
+        awaited: Vec<EffectId>,
+        loads: u64,
+        found: Vec<Event>,
+    },
+    Done {
+        loads: u64,
+        found: Vec<Event>,
+    },
+}
+
+impl Takeover {
+    pub(super) fn new(reserved_at: Timestamp) -> Self {
+        Self { reserved_at, attempts: 0, search: Search::Due }
+    }
+
+    /// The events of the dead attempt, once the search is done.
+    pub(super) fn found(&self) -> &[Event] {
+        match &self.search {
+            Search::Done { found, .. } => found,
+            Search::Due | Search::Running { .. } => &[],
+        }
+    }
+}
+
+impl CommandMachine {
+    /// Whether the command can be decided as far as an earlier attempt is concerned; starts the search when one is due.
+    pub(super) fn search_is_done(&mut self, command: CommandSlot) -> bool {
+        let entry = &self.commands[command];
+        let Some(takeover) = &entry.takeover else {
+            return true;
+        };
+        let loads = self.loads_of(command);
+        match &takeover.search {
+            Search::Running { .. } => false,
+            Search::Done { loads: searched, .. } if *searched == loads => true,
+            Search::Done { .. } | Search::Due => {
+                self.start_search(command, loads);
+                false
+            }
+        }
+    }
+
+    fn loads_of(&self, command: CommandSlot) -> u64 {
+        self.commands[command].slots.iter().map(|slot| self.slots[*slot].loads).sum()
+    }
+
+    fn start_search(&mut self, command: CommandSlot, loads: u64) {
+        let entry = &self.commands[command];
+        let wallets: Vec<_> = entry.slots.iter().map(|slot| self.slots[*slot].id.clone()).collect();
+        let command_id = entry.request.command_id;
+        let not_before = entry.takeover.as_ref().map_or(self.now, |takeover| takeover.reserved_at);
+        let not_before = not_before.minus(TAKEOVER_CLOCK_MARGIN);
+        let mut awaited = Vec::with_capacity(wallets.len());
+        for wallet in wallets {
+            let effect = self.expect(PendingEffect::Find(command));
+            awaited.push(effect);
+            self.effects.push(Effect::FindCommand { effect, wallet, command: command_id, not_before });
+        }
+        if let Some(takeover) = &mut self.commands[command].takeover {
+            takeover.search = Search::Running { awaited, loads, found: Vec::new() };
+        }
+    }
+
+    pub(super) fn on_found(&mut self, effect: EffectId, command: CommandSlot, completion: Completion<Vec<Event>>) {
+        let Some(takeover) = self.commands.get_mut(command).and_then(|entry| entry.takeover.as_mut()) else {
+            return;
+        };
+        let Search::Running { awaited, loads, found } = &mut takeover.search else {
+            return;
+        };
+        // The command's number may have passed to another one meanwhile.
+        let Some(at) = awaited.iter().position(|one| *one == effect) else {
+            return;
+        };
+        match completion {
+            Completion::Done(events) => {
+                awaited.swap_remove(at);
+                found.extend(events);
+                if awaited.is_empty() {
+                    found.sort_unstable_by_key(|event| event.event_id);
+                    takeover.search = Search::Done { loads: *loads, found: std::mem::take(found) };
+                    let slots = &self.commands[command].slots;
+                    self.changed.extend_from_slice(slots);
+                }
+            }
+            Completion::Conflict | Completion::Failed(_) | Completion::Unknown => {
+                takeover.attempts += 1;
+                // No search may start before the delay is over.
+                takeover.search = Search::Running { awaited: Vec::new(), loads: 0, found: Vec::new() };
+                let attempts = takeover.attempts;
+                if attempts < EFFECT_ATTEMPTS_MAX {
+                    self.retry_later(attempts, Retry::Find(command));
+                } else {
+                    self.cancel(&[command], Unavailable::EventStore);
+                }
+            }
+        }
+    }
+
+    pub(super) fn search_again(&mut self, command: CommandSlot) {
+        if let Some(entry) = self.commands.get_mut(command)
+            && let Some(takeover) = &mut entry.takeover
+            && matches!(&takeover.search, Search::Running { awaited, .. } if awaited.is_empty())
+        {
+            takeover.search = Search::Due;
+            let slots = &self.commands[command].slots;
+            self.changed.extend_from_slice(slots);
+        }
+    }
+}

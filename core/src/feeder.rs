@@ -1,0 +1,162 @@
+//! The feeder: event store → outbox, so that no crash between an append and the outbox can lose an event (INV-06).
+//!
+//! It reads the log after its checkpoint and writes rows and checkpoint in one transaction. The checkpoint moves by
+//! compare-and-set: of two feeders only one can win a batch, the other starts again from what it finds. The rows carry
+//! what the relay needs, and are handed to it at once ([`Feeder::take_written`]).
+
+use std::sync::Arc;
+
+use crate::awaiting::Awaiting;
+use crate::effect::{Completion, Effect, EffectQueue};
+use crate::event::Recorded;
+use crate::id::{EffectId, Position};
+use crate::limits::PIPELINE_BATCH_MAX;
+use crate::time::Timestamp;
+
+/// Fills the outbox from the log.
+#[derive(Debug)]
+pub(crate) struct Feeder {
+    state: State,
+    checkpoint: Position,
+    head: Position,
+    awaiting: Awaiting,
+    written: Option<(Position, Arc<Vec<Recorded>>)>,
+    pub(crate) effects: EffectQueue,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The checkpoint has to be read.
+    Starting,
+    /// Nothing to read, as far as is known.
+    Idle,
+    /// There is more to read.
+    Behind,
+    Reading,
+    Writing(Arc<Vec<Recorded>>),
+}
+
+impl Feeder {
+    pub(crate) fn new(now: Timestamp, machine: u64) -> Self {
+        Self {
+            state: State::Starting,
+            checkpoint: Position(0),
+            head: Position(0),
+            awaiting: Awaiting::new(now),
+            written: None,
+            effects: EffectQueue::new(machine),
+        }
+    }
+
+    /// The position up to which the outbox is filled.
+    pub(crate) fn checkpoint(&self) -> Position {
+        self.checkpoint
+    }
+
+    /// The newest batch of rows, with the checkpoint before it.
+    pub(crate) fn take_written(&mut self) -> Option<(Position, Arc<Vec<Recorded>>)> {
+        self.written.take()
+    }
+
+    pub(crate) fn on_log_advanced(&mut self, head: Position) {
+        self.head = self.head.max(head);
+        if matches!(self.state, State::Idle) && self.head > self.checkpoint {
+            self.state = State::Behind;
+        }
+    }
+
+    pub(crate) fn on_checkpoint(&mut self, effect: EffectId, completion: Completion<Position>) {
+        if !self.awaiting.completes(effect) {
+            return;
+        }
+        match completion {
+            Completion::Done(checkpoint) => {
+                self.checkpoint = checkpoint;
+                self.awaiting.succeeded();
+                self.state = State::Behind;
+            }
+            Completion::Conflict | Completion::Failed(_) | Completion::Unknown => self.start_again(),
+        }
+    }
+
+    pub(crate) fn on_read(&mut self, effect: EffectId, completion: Completion<Vec<Recorded>>) {
+        if !self.awaiting.completes(effect) {
+            return;
+        }
+        match completion {
+            Completion::Done(events) if events.is_empty() => {
+                self.awaiting.succeeded();
+                self.awaiting.poll_later();
+                self.state = State::Idle;
+            }
+            Completion::Done(events) => {
+                let last = events.last().map_or(self.checkpoint, |recorded| recorded.position);
+                let events = Arc::new(events);
+                let id = self.awaiting.expect(&mut self.effects);
+                self.effects.push(Effect::WriteOutbox {
+                    effect: id,
+                    expected: self.checkpoint,
+                    events: Arc::clone(&events),
+                    checkpoint: last,
+                });
+                self.state = State::Writing(events);
+            }
+            Completion::Conflict | Completion::Failed(_) | Completion::Unknown => self.start_again(),
+        }
+    }
+
+    pub(crate) fn on_written(&mut self, effect: EffectId, completion: Completion<()>) {
+        if !self.awaiting.completes(effect) {
+            return;
+        }
+        match (completion, std::mem::replace(&mut self.state, State::Behind)) {
+            (Completion::Done(()), State::Writing(events)) => {
+                let before = self.checkpoint;
+                self.checkpoint = events.last().map_or(before, |recorded| recorded.position);
+                self.written = Some((before, events));
+                self.awaiting.succeeded();
+            }
+            // Where the checkpoint is tells what happened, whatever it was.
+            (Completion::Done(()) | Completion::Conflict | Completion::Failed(_) | Completion::Unknown, _) => {
+                self.start_again();
+            }
+        }
+    }
+
+    fn start_again(&mut self) {
+        self.state = State::Starting;
+        self.awaiting.back_off();
+    }
+
+    pub(crate) fn advance(&mut self, now: Timestamp) {
+        self.awaiting.advance(now);
+        if self.awaiting.take_expired() {
+            self.start_again();
+        }
+        if matches!(self.state, State::Idle) && self.awaiting.take_poll() {
+            self.state = State::Behind;
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
+        self.awaiting.poll_timeout()
+    }
+
+    pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
+        if self.awaiting.may_act() {
+            match self.state {
+                State::Starting => {
+                    let id = self.awaiting.expect(&mut self.effects);
+                    self.effects.push(Effect::LoadFeederCheckpoint(id));
+                }
+                State::Behind => {
+                    let effect = self.awaiting.expect(&mut self.effects);
+                    self.effects.push(Effect::ReadLog { effect, after: self.checkpoint, limit: PIPELINE_BATCH_MAX });
+                    self.state = State::Reading;
+                }
+                State::Idle | State::Reading | State::Writing(_) => {}
+            }
+        }
+        self.effects.pop()
+    }
+}

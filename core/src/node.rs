@@ -1,0 +1,251 @@
+//! The node: all machines of one process behind one entry and one exit.
+//!
+//! Contract with the runtime:
+//!
+//! 1. [`Node::handle`] every input that is there, then [`Node::poll_effect`] until there is no effect. Inputs handled
+//!    before a drain share one append.
+//! 2. Perform each effect and hand its completion back as an input. Completions may come in any order, twice, late, or
+//!    never; what may have happened is [`crate::effect::Completion::Unknown`].
+//! 3. Wake up at [`Node::poll_timeout`] and call [`Node::handle_timeout`].
+//!
+//! The node never asks for time, randomness or IO. The same inputs at the same times give the same effects (INV-13).
+
+use crate::command::{CommandMachine, TimerReason};
+use crate::config::Config;
+use crate::effect::{Effect, EffectQueue, Input};
+use crate::feeder::Feeder;
+use crate::id::{EffectId, Position};
+use crate::projector::{Consumer, Projector, ProjectorStatistics};
+use crate::relay::Relay;
+use crate::time::Timestamp;
+
+/// The machines of one process.
+#[derive(Debug)]
+pub struct Node {
+    commands: CommandMachine,
+    feeder: Option<Feeder>,
+    relay: Option<Relay>,
+    read_model: Option<Projector>,
+    ledger: Option<Projector>,
+}
+
+/// Numbers of the machines in effect ids.
+const COMMANDS: u64 = 0;
+const FEEDER: u64 = 1;
+const RELAY: u64 = 2;
+const READ_MODEL: u64 = 3;
+const LEDGER: u64 = 4;
+
+/// How far the pipeline of a node got.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PipelineStatus {
+    /// The outbox is filled up to here.
+    pub feeder: Position,
+    /// The topic is filled up to here.
+    pub relay: Position,
+    /// Offsets taken by the read model, by partition.
+    pub read_model: Vec<(u16, u64)>,
+    /// Offsets taken by the ledger, by partition.
+    pub ledger: Vec<(u16, u64)>,
+    /// Counters of the read model's projector.
+    pub read_model_statistics: ProjectorStatistics,
+    /// Counters of the ledger's projector.
+    pub ledger_statistics: ProjectorStatistics,
+}
+
+impl Node {
+    /// A node that begins now.
+    #[must_use]
+    pub fn new(config: Config, now: Timestamp) -> Self {
+        let (roles, seed) = (config.roles, config.hash_seed);
+        Self {
+            commands: CommandMachine::new(config, now, COMMANDS),
+            feeder: roles.feeder.then(|| Feeder::new(now, FEEDER)),
+            relay: roles.relay.then(|| Relay::new(now, RELAY)),
+            read_model: roles.projectors.then(|| Projector::new(Consumer::ReadModel, now, READ_MODEL, seed)),
+            ledger: roles.projectors.then(|| Projector::new(Consumer::Ledger, now, LEDGER, seed)),
+        }
+    }
+
+    /// The command machine, for its counters.
+    #[must_use]
+    pub fn commands(&self) -> &CommandMachine {
+        &self.commands
+    }
+
+    /// How far the pipeline got.
+    #[must_use]
+    pub fn pipeline(&self) -> PipelineStatus {
+        PipelineStatus {
+            feeder: self.feeder.as_ref().map(Feeder::checkpoint).unwrap_or_default(),
+            relay: self.relay.as_ref().map(Relay::checkpoint).unwrap_or_default(),
+            read_model: self.read_model.iter().flat_map(Projector::offsets).collect(),
+            ledger: self.ledger.iter().flat_map(Projector::offsets).collect(),
+            read_model_statistics: self.read_model.as_ref().map(Projector::statistics).unwrap_or_default(),
+            ledger_statistics: self.ledger.as_ref().map(Projector::statistics).unwrap_or_default(),
+        }
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
+        self.advance(now);
+        match input {
+            Input::Submit(request) => self.commands.submit(request),
+            Input::Drain => self.commands.drain(),
+            Input::Reserved(..)
+            | Input::Leased(..)
+            | Input::Loaded(..)
+            | Input::Found(..)
+            | Input::Appended(..)
+            | Input::AnswersStored(..) => self.commands.complete(input),
+            Input::LogAdvanced(..) | Input::FeederCheckpoint(..) | Input::LogRead(..) | Input::OutboxWritten(..) => {
+                self.handle_feeder(input);
+            }
+            Input::RelayProgress(..) | Input::OutboxRead(..) | Input::Published(..) | Input::PublishedMarked(..) => {
+                self.handle_relay(input);
+            }
+            Input::PartitionsAssigned(..)
+            | Input::PartitionsRevoked(..)
+            | Input::MessagesAvailable(..)
+            | Input::Progress(..)
+            | Input::Fetched(..)
+            | Input::Versions(..)
+            | Input::StreamRead(..)
+            | Input::Projected(..)
+            | Input::RetryHeld(..)
+            | Input::HeldLoaded(..) => self.handle_consumer(input),
+        }
+    }
+
+    fn handle_feeder(&mut self, input: Input) {
+        let Some(feeder) = &mut self.feeder else {
+            return;
+        };
+        match input {
+            Input::LogAdvanced(head) => feeder.on_log_advanced(head),
+            Input::FeederCheckpoint(effect, completion) => feeder.on_checkpoint(effect, completion),
+            Input::LogRead(effect, completion) => feeder.on_read(effect, completion),
+            Input::OutboxWritten(effect, completion) => feeder.on_written(effect, completion),
+            other => unreachable!("not for the feeder: {other:?}"),
+        }
+        if let (Some((before, rows)), Some(relay)) = (feeder.take_written(), &mut self.relay) {
+            relay.on_outbox_written(before, rows);
+        }
+    }
+
+    fn handle_relay(&mut self, input: Input) {
+        let Some(relay) = &mut self.relay else {
+            return;
+        };
+        match input {
+            Input::RelayProgress(effect, completion) => relay.on_progress(effect, completion),
+            Input::OutboxRead(effect, completion) => relay.on_read(effect, completion),
+            Input::Published(effect, completion) => relay.on_published(effect, completion),
+            Input::PublishedMarked(effect, completion) => relay.on_marked(effect, completion),
+            other => unreachable!("not for the relay: {other:?}"),
+        }
+    }
+
+    fn handle_consumer(&mut self, input: Input) {
+        match (&input, &mut self.relay) {
+            (Input::RetryHeld(Consumer::Relay, wallet), Some(relay)) => return relay.on_retry_held(wallet.clone()),
+            (Input::HeldLoaded(effect, _), Some(relay)) if EffectQueue::machine_of(*effect) == RELAY => {
+                if let Input::HeldLoaded(effect, completion) = input {
+                    relay.on_held_loaded(effect, completion);
+                }
+                return;
+            }
+            (_, _) => {}
+        }
+        let Some(projector) = self.projector_of(&input) else {
+            return;
+        };
+        match input {
+            Input::PartitionsAssigned(_, partitions) => projector.on_assigned(&partitions),
+            Input::PartitionsRevoked(_, partitions) => projector.on_revoked(&partitions),
+            Input::MessagesAvailable(_) => projector.on_messages_available(),
+            Input::Progress(effect, completion) => projector.on_progress(effect, completion),
+            Input::Fetched(effect, completion) => projector.on_fetched(effect, completion),
+            Input::Versions(effect, completion) => projector.on_versions(effect, completion),
+            Input::StreamRead(effect, completion) => projector.on_stream_read(effect, completion),
+            Input::Projected(effect, completion) => projector.on_projected(effect, completion),
+            Input::RetryHeld(_, wallet) => projector.on_retry_held(wallet),
+            Input::HeldLoaded(effect, completion) => projector.on_held_loaded(effect, completion),
+            other => unreachable!("not for a projector: {other:?}"),
+        }
+    }
+
+    fn projector_of(&mut self, input: &Input) -> Option<&mut Projector> {
+        let consumer = match input {
+            Input::PartitionsAssigned(consumer, _)
+            | Input::PartitionsRevoked(consumer, _)
+            | Input::MessagesAvailable(consumer)
+            | Input::RetryHeld(consumer, _) => *consumer,
+            Input::Progress(effect, _) => consumer_of(*effect)?,
+            Input::Fetched(effect, _) => consumer_of(*effect)?,
+            Input::Versions(effect, _) => consumer_of(*effect)?,
+            Input::StreamRead(effect, _) => consumer_of(*effect)?,
+            Input::Projected(effect, _) => consumer_of(*effect)?,
+            Input::HeldLoaded(effect, _) => consumer_of(*effect)?,
+            other => unreachable!("not for a consumer: {other:?}"),
+        };
+        match consumer {
+            Consumer::Relay => None,
+            Consumer::ReadModel => self.read_model.as_mut(),
+            Consumer::Ledger => self.ledger.as_mut(),
+        }
+    }
+
+    /// The next thing to do, if there is one.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.commands
+            .poll_effect()
+            .or_else(|| self.feeder.as_mut().and_then(Feeder::poll_effect))
+            .or_else(|| self.relay.as_mut().and_then(Relay::poll_effect))
+            .or_else(|| self.read_model.as_mut().and_then(Projector::poll_effect))
+            .or_else(|| self.ledger.as_mut().and_then(Projector::poll_effect))
+    }
+
+    /// When [`Node::handle_timeout`] wants to be called, and why.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Timestamp, TimerReason)> {
+        let polls = [
+            self.feeder.as_ref().and_then(Feeder::poll_timeout),
+            self.relay.as_ref().and_then(Relay::poll_timeout),
+            self.read_model.as_ref().and_then(Projector::poll_timeout),
+            self.ledger.as_ref().and_then(Projector::poll_timeout),
+        ];
+        let pipeline = polls.into_iter().flatten().min().map(|at| (at, TimerReason::Poll));
+        [self.commands.poll_timeout(), pipeline].into_iter().flatten().min()
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.advance(now);
+        self.commands.handle_timeout();
+    }
+
+    fn advance(&mut self, now: Timestamp) {
+        self.commands.advance(now);
+        if let Some(feeder) = &mut self.feeder {
+            feeder.advance(now);
+        }
+        if let Some(relay) = &mut self.relay {
+            relay.advance(now);
+        }
+        if let Some(projector) = &mut self.read_model {
+            projector.advance(now);
+        }
+        if let Some(projector) = &mut self.ledger {
+            projector.advance(now);
+        }
+    }
+}
+
+fn consumer_of(effect: EffectId) -> Option<Consumer> {
+    match EffectQueue::machine_of(effect) {
+        READ_MODEL => Some(Consumer::ReadModel),
+        LEDGER => Some(Consumer::Ledger),
+        _ => None,
+    }
+}
