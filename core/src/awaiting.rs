@@ -72,6 +72,11 @@ impl Awaiting {
         self.not_before = self.now.plus(backoff(self.failures, self.spread));
     }
 
+    /// No new effect for this long.
+    pub(crate) fn pause(&mut self, duration: Duration) {
+        self.not_before = self.now.plus(duration);
+    }
+
     /// Whether the awaited effect has run out of time; then nothing is awaited any more.
     pub(crate) fn take_expired(&mut self) -> bool {
         let now = self.now;

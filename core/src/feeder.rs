@@ -10,7 +10,7 @@ use crate::awaiting::Awaiting;
 use crate::effect::{Completion, Effect, EffectQueue};
 use crate::event::Recorded;
 use crate::id::{EffectId, Position};
-use crate::limits::PIPELINE_BATCH_MAX;
+use crate::limits::{FEEDER_PACE, PIPELINE_BATCH_MAX};
 use crate::time::Timestamp;
 
 /// Fills the outbox from the log.
@@ -113,8 +113,11 @@ impl Feeder {
             (Completion::Done(()), State::Writing(events)) => {
                 let before = self.checkpoint;
                 self.checkpoint = events.last().map_or(before, |recorded| recorded.position);
-                self.written = Some((before, events));
                 self.awaiting.succeeded();
+                if events.len() < PIPELINE_BATCH_MAX {
+                    self.awaiting.pause(FEEDER_PACE);
+                }
+                self.written = Some((before, events));
             }
             // Where the checkpoint is tells what happened, whatever it was.
             (Completion::Done(()) | Completion::Conflict | Completion::Failed(_) | Completion::Unknown, _) => {

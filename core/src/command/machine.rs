@@ -201,6 +201,12 @@ impl CommandMachine {
         self.statistics
     }
 
+    /// The settings of the node.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Commands that have no answer yet.
     #[must_use]
     pub fn commands_pending(&self) -> usize {

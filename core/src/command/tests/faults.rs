@@ -1,0 +1,291 @@
+//! Completions that conflict, fail, come twice, late, never, or as unknown.
+
+use std::time::Duration;
+
+use super::world::*;
+use crate::command::{Answer, Unavailable};
+use crate::config::Config;
+use crate::effect::{Completion, Effect, Failure, FailureKind, Input};
+use crate::id::EffectId;
+use crate::limits;
+
+fn failure() -> Failure {
+    Failure { kind: FailureKind::Unavailable, reason: "away".to_owned() }
+}
+
+fn the_append(effects: &[Effect]) -> (EffectId, std::sync::Arc<crate::effect::Append>) {
+    let appends: Vec<_> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Append(id, append) => Some((*id, append.clone())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(appends.len(), 1, "{effects:?}");
+    appends.into_iter().next().unwrap()
+}
+
+fn world_with(config: Config, wallets: &[(&str, &str)]) -> World {
+    let mut world = World::new(config);
+    for (name, balance) in wallets {
+        world.submit(create(name, balance));
+    }
+    world.settle();
+    world
+}
+
+#[test]
+fn a_conflict_reads_the_tail_and_decides_again() {
+    let mut world = world_with(shared(), &[("a", "10")]);
+    let request = world.submit(debit("a", "10"));
+    let (append, _) = the_append(&world.effects());
+    // Another instance was faster.
+    let mut other = world_with(shared(), &[]);
+    other.streams = world.streams.clone();
+    other.submit(debit("a", "3"));
+    other.settle();
+    world.streams = other.streams;
+
+    world.handle(Input::Appended(append, Completion::Conflict));
+    let effects = world.effects();
+    let [Effect::Load(_, loads)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(loads[0].known.0, 1, "only the missing tail is read");
+    let input = world.perform(effects[0].clone()).unwrap();
+    world.handle(input);
+    world.settle();
+    assert_eq!(world.outcome(request), Err("insufficient-funds"));
+    assert_eq!(world.node.commands().statistics().conflicts, 1);
+}
+
+#[test]
+fn a_stale_refusal_is_never_answered_where_others_write_too() {
+    let mut world = world_with(shared(), &[("a", "0")]);
+    let mut other = world_with(shared(), &[]);
+    other.streams = world.streams.clone();
+    other.submit(credit("a", "5"));
+    other.settle();
+    world.streams = other.streams;
+    let request = world.submit(debit("a", "5"));
+    world.settle();
+    assert!(world.outcome(request).is_ok(), "the cache said no, the store says yes");
+}
+
+#[test]
+fn endless_conflicts_end_in_a_refusal_that_says_so() {
+    let mut world = world_with(shared(), &[("a", "10")]);
+    let request = world.submit(debit("a", "1"));
+    for _ in 0..=limits::DECISIONS_PER_COMMAND_MAX {
+        for effect in world.effects() {
+            let input = match effect {
+                Effect::Append(id, _) => Some(Input::Appended(id, Completion::Conflict)),
+                other => world.perform(other),
+            };
+            if let Some(input) = input {
+                world.handle(input);
+            }
+        }
+        let loads = world.effects();
+        for effect in loads {
+            if let Some(input) = world.perform(effect) {
+                world.handle(input);
+            }
+        }
+    }
+    assert_eq!(*world.answer(request), Answer::Unavailable(Unavailable::Contended));
+    assert_eq!(world.balance("a"), usd("10"));
+}
+
+#[test]
+fn a_failed_append_did_not_happen_and_the_wallet_goes_on() {
+    let mut world = world_with(embedded(), &[("a", "10")]);
+    let failed = world.submit(debit("a", "10"));
+    let (append, _) = the_append(&world.effects());
+    let waiting = world.submit(debit("a", "4"));
+    world.handle(Input::Appended(append, Completion::Failed(failure())));
+    world.settle();
+    assert_eq!(*world.answer(failed), Answer::Unavailable(Unavailable::EventStore));
+    assert!(world.outcome(waiting).is_ok());
+    assert_eq!(world.balance("a"), usd("6"));
+}
+
+#[test]
+fn an_unknown_append_is_repeated_as_it_was_until_the_store_tells() {
+    let mut world = world_with(embedded(), &[("a", "10")]);
+    let request = world.submit(debit("a", "10"));
+    let (first, content) = the_append(&world.effects());
+    assert_eq!(world.append(&content), Completion::Done(()), "it happened, but the answer is lost");
+    world.handle(Input::Appended(first, Completion::Unknown));
+    assert!(world.effects().is_empty());
+    world.wake();
+    let (second, again) = the_append(&world.effects());
+    assert_ne!(first, second);
+    assert_eq!(content, again);
+    let completion = world.append(&again);
+    world.handle(Input::Appended(second, completion));
+    world.settle();
+    assert!(world.outcome(request).is_ok());
+    assert_eq!(world.streams[&wallet("a")].len(), 2, "INV-05: once");
+}
+
+#[test]
+fn a_failure_after_an_unknown_is_still_unknown() {
+    let mut world = world_with(embedded(), &[("a", "10")]);
+    let request = world.submit(debit("a", "10"));
+    let (first, content) = the_append(&world.effects());
+    world.handle(Input::Appended(first, Completion::Unknown));
+    world.wake();
+    let (second, _) = the_append(&world.effects());
+    world.handle(Input::Appended(second, Completion::Failed(failure())));
+    world.settle();
+    assert!(world.answers.get(&request).is_none(), "nobody may say that it did not happen");
+    // The first attempt lands late, and its own late completion settles the matter.
+    assert_eq!(world.append(&content), Completion::Done(()));
+    world.handle(Input::Appended(first, Completion::Done(())));
+    world.settle();
+    assert!(world.outcome(request).is_ok());
+}
+
+#[test]
+fn completions_that_come_twice_or_too_late_change_nothing() {
+    let mut world = world_with(embedded(), &[("a", "10")]);
+    let mut history = Vec::new();
+    let request = world.submit(debit("a", "4"));
+    loop {
+        let inputs: Vec<Input> = world.effects().into_iter().filter_map(|effect| world.perform(effect)).collect();
+        if inputs.is_empty() {
+            break;
+        }
+        for input in inputs {
+            world.handle(input.clone());
+            world.handle(input.clone());
+            history.push(input);
+        }
+    }
+    for input in history {
+        world.handle(input);
+    }
+    world.settle();
+    assert!(world.outcome(request).is_ok());
+    assert_eq!(world.balance("a"), usd("6"));
+}
+
+#[test]
+fn an_append_without_any_answer_is_reported_as_unknown_in_time_and_resolved_later() {
+    let mut world = world_with(embedded(), &[("a", "10")]);
+    let request = world.submit_keyed(debit("a", "10"), key("k", 1));
+    let effects = world.effects();
+    let input = world.perform(effects[0].clone()).unwrap();
+    world.handle(input);
+    let (_, content) = the_append(&world.effects());
+    for _ in 0..100 {
+        world.wake();
+        world.effects();
+    }
+    assert_eq!(*world.answer(request), Answer::OutcomeUnknown);
+    let retry = world.submit_keyed(debit("a", "10"), key("k", 1));
+    world.effects();
+    assert_eq!(*world.answer(retry), Answer::InFlight, "the key stays with the attempt in doubt");
+
+    assert_eq!(world.append(&content), Completion::Done(()));
+    for _ in 0..100 {
+        world.wake();
+        world.settle();
+    }
+    let retry = world.submit_keyed(debit("a", "10"), key("k", 1));
+    world.settle();
+    assert!(matches!(world.answer(retry), Answer::Final { replayed: true, .. }));
+    assert_eq!(world.streams[&wallet("a")].len(), 2, "INV-05: once");
+}
+
+#[test]
+fn commands_behind_an_append_in_doubt_time_out_as_not_done() {
+    let mut world = world_with(embedded(), &[("a", "10"), ("b", "0")]);
+    world.submit(debit("a", "1"));
+    world.effects();
+    let waiting = world.submit(transfer("a", "b", "1"));
+    let free = world.submit(credit("b", "1"));
+    world.effects();
+    world.pass(limits::REQUEST_TIMEOUT + Duration::from_millis(100));
+    world.effects();
+    assert_eq!(*world.answer(waiting), Answer::Unavailable(Unavailable::TimedOut));
+    assert_eq!(*world.answer(free), Answer::Unavailable(Unavailable::TimedOut), "it stood behind the transfer");
+    let next = world.submit(credit("b", "2"));
+    world.settle();
+    assert!(world.outcome(next).is_ok(), "the other wallet is free again");
+}
+
+#[test]
+fn a_store_that_cannot_be_read_is_tried_again_and_then_given_up() {
+    let mut world = World::new(embedded());
+    let request = world.submit(credit("a", "1"));
+    for _ in 0..limits::EFFECT_ATTEMPTS_MAX {
+        for effect in world.effects() {
+            if let Effect::Load(id, _) = effect {
+                world.handle(Input::Loaded(id, Completion::Failed(failure())));
+            }
+        }
+        world.wake();
+    }
+    world.effects();
+    assert_eq!(*world.answer(request), Answer::Unavailable(Unavailable::EventStore));
+}
+
+#[test]
+fn a_lease_store_that_is_away_costs_nothing_but_the_lease() {
+    let mut world = World::new(Config { leases: true, ..shared() });
+    let request = world.submit(create("a", "1"));
+    let effects = world.effects();
+    let [Effect::Lease { effect, .. }] = &effects[..] else { panic!("{effects:?}") };
+    world.handle(Input::Leased(*effect, Completion::Unknown));
+    world.settle();
+    assert!(world.outcome(request).is_ok());
+}
+
+#[test]
+fn a_lease_that_somebody_else_holds_is_waited_for_and_then_done_without() {
+    let mut world = World::new(Config { leases: true, ..shared() });
+    let request = world.submit(create("a", "1"));
+    let mut asked = 0;
+    for effect in world.effects() {
+        let Effect::Lease { effect, .. } = effect else { panic!("{effect:?}") };
+        asked += 1;
+        world.handle(Input::Leased(effect, Completion::Done(vec![false])));
+    }
+    while asked <= limits::LEASE_ATTEMPTS_MAX {
+        world.wake();
+        for effect in world.effects() {
+            if let Effect::Lease { effect, .. } = effect {
+                asked += 1;
+                world.handle(Input::Leased(effect, Completion::Done(vec![false])));
+            }
+        }
+    }
+    world.settle();
+    assert_eq!(asked, limits::LEASE_ATTEMPTS_MAX + 1);
+    assert!(world.outcome(request).is_ok());
+}
+
+#[test]
+fn quiet_wallets_give_their_lease_back() {
+    let mut world = World::new(Config { leases: true, ..embedded() });
+    world.submit(create("a", "1"));
+    world.settle();
+    let mut released = Vec::new();
+    for _ in 0..4 {
+        world.wake();
+        released.extend(world.effects());
+    }
+    assert_eq!(released, [Effect::Unlease(vec![wallet("a")])]);
+}
+
+#[test]
+fn a_damaged_stream_is_refused_and_not_served() {
+    let mut world = world_with(embedded(), &[("a", "10")]);
+    world.submit(credit("a", "1"));
+    world.settle();
+    world.streams.get_mut(&wallet("a")).unwrap().remove(0);
+    world.restart(embedded());
+    let request = world.submit(credit("a", "1"));
+    world.settle();
+    assert_eq!(*world.answer(request), Answer::Unavailable(Unavailable::Damaged));
+}
