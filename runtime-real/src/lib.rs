@@ -8,6 +8,7 @@
 //! | [`database`] | SQLite: outbox, progress, projections, and the queries on them |
 //! | [`http`] | the HTTP interface: one file per resource |
 //! | [`load`] | the load generator behind `wallex load` |
+//! | [`verify`] | the proof of the invariants behind `wallex verify` |
 
 pub mod cli;
 pub mod config;
@@ -15,3 +16,4 @@ pub mod database;
 pub mod driver;
 pub mod http;
 pub mod load;
+pub mod verify;
