@@ -47,6 +47,7 @@ impl Awaiting {
 
     pub(crate) fn expect(&mut self, effects: &mut EffectQueue) -> EffectId {
         let effect = effects.id();
+        self.poll_at = None;
         self.effect = Some((effect, self.now.plus(BATCH_TIMEOUT)));
         effect
     }
@@ -67,6 +68,7 @@ impl Awaiting {
 
     pub(crate) fn back_off(&mut self) {
         self.effect = None;
+        self.poll_at = None;
         self.failures += 1;
         self.spread = self.spread.wrapping_add(1);
         self.not_before = self.now.plus(backoff(self.failures, self.spread));

@@ -13,6 +13,8 @@ pub mod index;
 pub mod limits;
 pub mod money;
 pub mod node;
+#[cfg(test)]
+mod pipeline_tests;
 pub mod projector;
 mod relay;
 pub mod time;

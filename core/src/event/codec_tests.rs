@@ -117,7 +117,8 @@ fn version_1_is_read_through_its_upcaster_without_losing_a_digit() {
 fn what_is_no_event_is_named() {
     let (event, golden, _) = &goldens()[0];
     let (data, metadata) = golden.trim_end().split_once('\n').unwrap();
-    let read = |kind: &str, data: &str, metadata: &str| decode(event.event_id, kind, data.as_bytes(), metadata.as_bytes());
+    let read =
+        |kind: &str, data: &str, metadata: &str| decode(event.event_id, kind, data.as_bytes(), metadata.as_bytes());
     assert_eq!(read("WalletMelted", data, metadata), Err(CodecError::UnknownType("WalletMelted".to_owned())));
     let newer = data.replace("\"schemaVersion\":2", "\"schemaVersion\":3");
     assert_eq!(read("WalletCreated", &newer, metadata), Err(CodecError::TooNew(3)));

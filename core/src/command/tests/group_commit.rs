@@ -46,7 +46,8 @@ fn commands_that_arrive_during_an_append_go_into_the_next_one_together() {
         let input = world.perform(effect).unwrap();
         world.handle(input);
     }
-    let second: Vec<Effect> = world.effects().into_iter().filter(|effect| matches!(effect, Effect::Append(..))).collect();
+    let second: Vec<Effect> =
+        world.effects().into_iter().filter(|effect| matches!(effect, Effect::Append(..))).collect();
     let [Effect::Append(_, content)] = &second[..] else { panic!("{second:?}") };
     let versions: Vec<u64> = content.writes[0].events.iter().map(|event| event.version.0).collect();
     assert_eq!(versions, [3, 4, 5, 6, 7]);
@@ -129,7 +130,8 @@ fn an_atomic_batch_happens_whole_or_not_at_all() {
     assert!(results.iter().all(Result::is_ok));
     assert_eq!(world.appends, [2]);
 
-    let bad = world.request(Work::Batch { operations: vec![credit("a", "1"), debit("b", "1"), debit("b", "2")], atomic: true });
+    let bad = world
+        .request(Work::Batch { operations: vec![credit("a", "1"), debit("b", "1"), debit("b", "2")], atomic: true });
     let bad = world.submit_request(bad);
     world.settle();
     let Answer::Final { answer, .. } = world.answer(bad) else { panic!() };
@@ -146,7 +148,8 @@ fn an_independent_batch_has_a_result_for_each_operation() {
     let batch = world.submit_request(batch);
     world.settle();
     let Ok(Success::Batch(results)) = world.outcome(batch) else { panic!() };
-    let codes: Vec<_> = results.iter().map(|result| result.as_ref().err().map(crate::wallet::Rejection::code)).collect();
+    let codes: Vec<_> =
+        results.iter().map(|result| result.as_ref().err().map(crate::wallet::Rejection::code)).collect();
     assert_eq!(codes, [None, Some("insufficient-funds"), None, Some("wallet-exists")]);
     assert_eq!(world.balance("a"), usd("6"));
 }

@@ -43,7 +43,10 @@ fn refusals_of_the_domain_are_stored_and_replayed() {
         world.settle();
         let repeat = world.submit_keyed(debit("a", "4"), key("k", 1));
         world.settle();
-        assert_eq!((world.outcome(first), world.outcome(repeat)), (Err("insufficient-funds"), Err("insufficient-funds")));
+        assert_eq!(
+            (world.outcome(first), world.outcome(repeat)),
+            (Err("insufficient-funds"), Err("insufficient-funds"))
+        );
         assert_eq!(world.balance("a"), usd("101"));
     }
 }
@@ -92,7 +95,10 @@ fn an_unavailable_event_store_leaves_the_key_free() {
                 let input = match effect {
                     Effect::Append(id, _) => {
                         let reason = "away".to_owned();
-                        Some(Input::Appended(id, Completion::Failed(Failure { kind: FailureKind::Unavailable, reason })))
+                        Some(Input::Appended(
+                            id,
+                            Completion::Failed(Failure { kind: FailureKind::Unavailable, reason }),
+                        ))
                     }
                     other => world.perform(other),
                 };

@@ -207,7 +207,9 @@ fn run(config: &crate::config::Config, steps: Vec<Step>) {
         let probe = world.submit(credit(name, "1"));
         world.settle();
         match (expected, world.outcome(probe)) {
-            (Some(before), Ok(crate::command::Success::Wallet(wallet))) => assert_eq!(cents(wallet.balance), before + 100),
+            (Some(before), Ok(crate::command::Success::Wallet(wallet))) => {
+                assert_eq!(cents(wallet.balance), before + 100)
+            }
             (None, Err("wallet-not-found")) => {}
             (expected, outcome) => panic!("{name}: the log says {expected:?}, the machine {outcome:?}"),
         }

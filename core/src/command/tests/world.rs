@@ -196,7 +196,8 @@ impl World {
             Effect::Reply { .. } | Effect::Unlease(_) => return None,
             Effect::Append(id, append) => Input::Appended(id, self.append(&append)),
             Effect::Load(id, loads) => {
-                let loaded = loads.iter().map(|load| Loaded { snapshot: None, events: self.tail(&load.wallet, load.known) });
+                let loaded =
+                    loads.iter().map(|load| Loaded { snapshot: None, events: self.tail(&load.wallet, load.known) });
                 Input::Loaded(id, Completion::Done(loaded.collect()))
             }
             Effect::Lease { effect, wallets, .. } => Input::Leased(effect, Completion::Done(vec![true; wallets.len()])),
@@ -218,7 +219,8 @@ impl World {
             }
             Effect::ReleaseKeys(keys) => {
                 for (key, command) in keys {
-                    if self.keys.get(&key).is_some_and(|stored| stored.command_id == command && stored.answer.is_none()) {
+                    if self.keys.get(&key).is_some_and(|stored| stored.command_id == command && stored.answer.is_none())
+                    {
                         self.keys.remove(&key);
                     }
                 }
@@ -260,7 +262,11 @@ impl World {
     pub(super) fn append(&mut self, append: &Arc<Append>) -> Completion<()> {
         let stored = |write: &crate::effect::StreamWrite| {
             let stream = self.streams.get(&write.wallet).map_or(&[][..], Vec::as_slice);
-            stream.iter().skip(write.expected.0 as usize).map(|event| event.event_id).take(write.events.len())
+            stream
+                .iter()
+                .skip(write.expected.0 as usize)
+                .map(|event| event.event_id)
+                .take(write.events.len())
                 .eq(write.events.iter().map(|event| event.event_id))
         };
         if !append.writes.is_empty() && append.writes.iter().all(stored) {
@@ -277,13 +283,16 @@ impl World {
             self.streams.entry(write.wallet.clone()).or_default().extend(write.events.iter().cloned());
         }
         for record in &append.records {
-            self.keys.insert(record.idempotency.key, StoredKey {
-                fingerprint: record.idempotency.fingerprint,
-                command_id: record.command_id,
-                reserved_at: self.now,
-                touched_at: self.now,
-                answer: Some(record.answer.clone()),
-            });
+            self.keys.insert(
+                record.idempotency.key,
+                StoredKey {
+                    fingerprint: record.idempotency.fingerprint,
+                    command_id: record.command_id,
+                    reserved_at: self.now,
+                    touched_at: self.now,
+                    answer: Some(record.answer.clone()),
+                },
+            );
         }
         Completion::Done(())
     }

@@ -1,0 +1,503 @@
+//! Feeder, relay and projectors against a database, a topic and a log in memory, with faults at every step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::config::{Config, Roles};
+use crate::currency::Currency;
+use crate::effect::{Completion, Effect, Failure, FailureKind, Input, RelayProgress};
+use crate::event::{Event, Fact, Recorded};
+use crate::id::{CommandId, CorrelationId, OwnerId, Position, Version, WalletId};
+use crate::limits::{DELIVERY_ATTEMPTS_MAX, PARTITIONS};
+use crate::money::Money;
+use crate::node::Node;
+use crate::projector::{
+    Consumer, HeldEvent, LedgerEntry, Message, PartitionProgress, Projection, WalletChange, message_of, partition_of,
+};
+use crate::time::Timestamp;
+use crate::wallet::Wallet;
+
+struct World {
+    node: Node,
+    now: Timestamp,
+    log: Vec<Recorded>,
+    outbox: Vec<Recorded>,
+    feeder: Position,
+    relay: Position,
+    topic: Vec<Message>,
+    offsets: BTreeMap<(Consumer, u16), u64>,
+    rows: BTreeMap<WalletId, Wallet>,
+    ledger: Vec<LedgerEntry>,
+    held: Vec<HeldEvent>,
+    /// Events that the broker or the database refuses.
+    poison: BTreeSet<(Consumer, WalletId, Version)>,
+}
+
+fn event(name: &str, version: u64) -> Event {
+    let usd = Currency::parse("USD").unwrap();
+    let command_id =
+        CommandId::new(Timestamp::from_micros(0), version * 1_000 + name.bytes().map(u64::from).sum::<u64>());
+    Event {
+        event_id: command_id.event_id(0),
+        wallet_id: WalletId::parse(name).unwrap(),
+        version: Version(version),
+        occurred_at: Timestamp::from_micros(version as i64),
+        currency: usd,
+        amount: Money::parse("1", usd).unwrap(),
+        balance: Money::parse(&version.to_string(), usd).unwrap(),
+        description: None,
+        fact: if version == 1 {
+            Fact::Created { owner_id: OwnerId::parse("o").unwrap() }
+        } else {
+            Fact::Credited { transfer: None }
+        },
+        command_id,
+        correlation_id: CorrelationId::parse("c").unwrap(),
+        trace_parent: None,
+    }
+}
+
+fn config() -> Config {
+    Config { roles: Roles { feeder: true, relay: true, projectors: true }, ..Config::default() }
+}
+
+fn rejected() -> Failure {
+    Failure { kind: FailureKind::Rejected, reason: "poison".to_owned() }
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Timestamp::from_micros(1_000_000);
+        let mut world = Self {
+            node: Node::new(config(), now),
+            now,
+            log: Vec::new(),
+            outbox: Vec::new(),
+            feeder: Position(0),
+            relay: Position(0),
+            topic: Vec::new(),
+            offsets: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            ledger: Vec::new(),
+            held: Vec::new(),
+            poison: BTreeSet::new(),
+        };
+        world.assign();
+        world
+    }
+
+    fn assign(&mut self) {
+        for consumer in [Consumer::ReadModel, Consumer::Ledger] {
+            self.node.handle(self.now, Input::PartitionsAssigned(consumer, (0..PARTITIONS).collect()));
+        }
+    }
+
+    fn restart(&mut self) {
+        self.node = Node::new(config(), self.now);
+        self.assign();
+    }
+
+    /// The next event of a wallet happens.
+    fn happen(&mut self, name: &str) {
+        let version = self.log.iter().filter(|one| one.event.wallet_id.as_str() == name).count() as u64 + 1;
+        let position = Position(self.log.len() as u64 + 1);
+        self.log.push(Recorded { position, event: event(name, version) });
+        self.node.handle(self.now, Input::LogAdvanced(position));
+    }
+
+    /// Performs everything, honestly, for this many seconds.
+    fn run(&mut self, seconds: u64) {
+        let end = self.now.plus(std::time::Duration::from_secs(seconds));
+        while self.now < end {
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        let effects: Vec<Effect> = std::iter::from_fn(|| self.node.poll_effect()).collect();
+        let idle = effects.is_empty();
+        for effect in effects {
+            let published = matches!(effect, Effect::Publish(..));
+            let input = self.perform(effect);
+            self.node.handle(self.now, input);
+            if published {
+                self.node.handle(self.now, Input::MessagesAvailable(Consumer::ReadModel));
+                self.node.handle(self.now, Input::MessagesAvailable(Consumer::Ledger));
+            }
+        }
+        if idle {
+            let (at, _) = self.node.poll_timeout().expect("an idle node looks for work from time to time");
+            assert!(at > self.now, "a timer that has passed must do something");
+            self.now = at;
+            self.node.handle_timeout(self.now);
+        }
+    }
+
+    fn held_wallets(&self, consumer: Consumer) -> Vec<WalletId> {
+        let wallets: BTreeSet<_> =
+            self.held.iter().filter(|one| one.consumer == consumer).map(|one| one.wallet_id.clone()).collect();
+        wallets.into_iter().collect()
+    }
+
+    fn perform(&mut self, effect: Effect) -> Input {
+        match effect {
+            Effect::LoadFeederCheckpoint(id) => Input::FeederCheckpoint(id, Completion::Done(self.feeder)),
+            Effect::ReadLog { effect, after, limit } => {
+                let events = self.log.iter().filter(|one| one.position > after).take(limit).cloned().collect();
+                Input::LogRead(effect, Completion::Done(events))
+            }
+            Effect::WriteOutbox { effect, expected, events, checkpoint } => {
+                Input::OutboxWritten(effect, self.write_outbox(expected, &events, checkpoint))
+            }
+            Effect::LoadRelayProgress(id) => {
+                let held_wallets = self.held_wallets(Consumer::Relay);
+                Input::RelayProgress(id, Completion::Done(RelayProgress { checkpoint: self.relay, held_wallets }))
+            }
+            Effect::ReadOutbox { effect, after, limit } => {
+                let rows = self.outbox.iter().filter(|one| one.position > after).take(limit).cloned().collect();
+                Input::OutboxRead(effect, Completion::Done(rows))
+            }
+            Effect::Publish(id, events) => Input::Published(id, Completion::Done(self.publish(&events))),
+            Effect::MarkPublished { effect, expected, checkpoint, held, released, .. } => {
+                let completion = if expected == self.relay {
+                    self.relay = checkpoint;
+                    self.hold(held, &released);
+                    Completion::Done(())
+                } else {
+                    Completion::Conflict
+                };
+                Input::PublishedMarked(effect, completion)
+            }
+            Effect::LoadProgress { effect, consumer, partitions } => {
+                let progress = partitions.into_iter().map(|partition| PartitionProgress {
+                    partition,
+                    offset: self.offsets.get(&(consumer, partition)).copied().unwrap_or(0),
+                    held_wallets: self
+                        .held_wallets(consumer)
+                        .into_iter()
+                        .filter(|wallet| partition_of(wallet) == partition)
+                        .collect(),
+                });
+                Input::Progress(effect, Completion::Done(progress.collect()))
+            }
+            Effect::Fetch { effect, after, limit, .. } => {
+                let after: BTreeMap<u16, u64> = after.into_iter().collect();
+                let wanted = |one: &&Message| after.get(&one.partition).is_some_and(|offset| one.offset > *offset);
+                let messages = self.topic.iter().filter(wanted).take(limit).cloned().collect();
+                Input::Fetched(effect, Completion::Done(messages))
+            }
+            Effect::LoadVersions { effect, consumer, wallets } => {
+                let versions = wallets.iter().map(|wallet| self.version(consumer, wallet)).collect();
+                Input::Versions(effect, Completion::Done(versions))
+            }
+            Effect::ReadStream { effect, wallet, from, to } => {
+                let wanted =
+                    |one: &&Recorded| one.event.wallet_id == wallet && (from..=to).contains(&one.event.version);
+                let events = self.log.iter().filter(wanted).map(|one| one.event.clone()).collect();
+                Input::StreamRead(effect, Completion::Done(events))
+            }
+            Effect::Project { effect, consumer, changes, checkpoints, held, released, .. } => {
+                Input::Projected(effect, self.project(consumer, changes, &checkpoints, held, &released))
+            }
+            Effect::LoadHeld { effect, consumer, wallet } => {
+                let mut held: Vec<_> = self
+                    .held
+                    .iter()
+                    .filter(|one| one.consumer == consumer && one.wallet_id == wallet)
+                    .cloned()
+                    .collect();
+                held.sort_by_key(|one| one.version);
+                Input::HeldLoaded(effect, Completion::Done(held))
+            }
+            other => panic!("not an effect of the pipeline: {other:?}"),
+        }
+    }
+
+    fn write_outbox(
+        &mut self,
+        expected: Position,
+        events: &Arc<Vec<Recorded>>,
+        checkpoint: Position,
+    ) -> Completion<()> {
+        if expected != self.feeder {
+            return Completion::Conflict;
+        }
+        self.outbox.extend(events.iter().cloned());
+        self.feeder = checkpoint;
+        Completion::Done(())
+    }
+
+    fn publish(&mut self, events: &[Recorded]) -> Vec<Option<Failure>> {
+        let mut failed: BTreeSet<WalletId> = BTreeSet::new();
+        let mut publish = |one: &Recorded| {
+            let (wallet, version) = (one.event.wallet_id.clone(), one.event.version);
+            if failed.contains(&wallet) || self.poison.contains(&(Consumer::Relay, wallet.clone(), version)) {
+                failed.insert(wallet);
+                return Some(rejected());
+            }
+            let mut message = message_of(one.position, one.event.clone());
+            message.offset = self.topic.len() as u64 + 1;
+            self.topic.push(message);
+            None
+        };
+        events.iter().map(&mut publish).collect()
+    }
+
+    fn version(&self, consumer: Consumer, wallet: &WalletId) -> Version {
+        match consumer {
+            Consumer::ReadModel => self.rows.get(wallet).map(|row| row.version).unwrap_or_default(),
+            Consumer::Ledger | Consumer::Relay => {
+                let own = self.ledger.iter().filter(|entry| entry.wallet_id == *wallet);
+                own.map(|entry| entry.version).max().unwrap_or_default()
+            }
+        }
+    }
+
+    fn hold(&mut self, held: Vec<HeldEvent>, released: &[crate::id::EventId]) {
+        self.held.retain(|one| !released.contains(&one.event_id));
+        self.held.extend(held);
+    }
+
+    fn project(
+        &mut self,
+        consumer: Consumer,
+        changes: Projection,
+        checkpoints: &[(u16, u64, u64)],
+        held: Vec<HeldEvent>,
+        released: &[crate::id::EventId],
+    ) -> Completion<()> {
+        let at = |partition: u16| self.offsets.get(&(consumer, partition)).copied().unwrap_or(0);
+        if checkpoints.iter().any(|(partition, expected, _)| at(*partition) != *expected) {
+            return Completion::Conflict;
+        }
+        let poisoned = |wallet: &WalletId, version: Version| self.poison.contains(&(consumer, wallet.clone(), version));
+        match changes {
+            Projection::Ledger(entries) => {
+                if entries.iter().any(|entry| poisoned(&entry.wallet_id, entry.version)) {
+                    return Completion::Failed(rejected());
+                }
+                for entry in entries {
+                    assert_eq!(entry.version, self.version(consumer, &entry.wallet_id).next(), "INV-07: ledger");
+                    self.ledger.push(entry);
+                }
+            }
+            Projection::ReadModel(changes) => {
+                for change in &changes {
+                    let (wallet, mut versions) = match change {
+                        WalletChange::Insert(wallet) => (&wallet.id, 1..=wallet.version.0),
+                        WalletChange::Update { wallet_id, expected, version, .. } => {
+                            (wallet_id, expected.0 + 1..=version.0)
+                        }
+                    };
+                    if versions.any(|version| poisoned(wallet, Version(version))) {
+                        return Completion::Failed(rejected());
+                    }
+                }
+                for change in changes {
+                    self.change_row(change);
+                }
+            }
+        }
+        for (partition, _, after) in checkpoints {
+            self.offsets.insert((consumer, *partition), *after);
+        }
+        self.hold(held, released);
+        Completion::Done(())
+    }
+
+    fn change_row(&mut self, change: WalletChange) {
+        match change {
+            WalletChange::Insert(wallet) => {
+                assert!(self.rows.insert(wallet.id.clone(), wallet).is_none(), "INV-07: inserted twice");
+            }
+            WalletChange::Update { wallet_id, expected, version, balance, updated_at } => {
+                let row = self.rows.get_mut(&wallet_id).unwrap();
+                assert_eq!(row.version, expected, "INV-07: read model");
+                (row.version, row.balance, row.updated_at) = (version, balance, updated_at);
+            }
+        }
+    }
+
+    /// INV-06 and INV-08 for every wallet that `except` does not name.
+    fn assert_converged(&self, except: &[&str]) {
+        let mut fold: BTreeMap<WalletId, Wallet> = BTreeMap::new();
+        for one in &self.log {
+            let before = fold.remove(&one.event.wallet_id);
+            fold.insert(one.event.wallet_id.clone(), Wallet::apply(before, &one.event));
+        }
+        for (wallet, expected) in fold.iter().filter(|(wallet, _)| !except.contains(&wallet.as_str())) {
+            assert_eq!(self.rows.get(wallet), Some(expected), "INV-08: read model of {wallet}");
+            let entries = self.ledger.iter().filter(|entry| entry.wallet_id == *wallet).count() as u64;
+            assert_eq!(entries, expected.version.0, "INV-06: ledger of {wallet}");
+        }
+        assert_eq!(self.outbox.len(), self.log.len(), "INV-06: outbox");
+    }
+}
+
+#[test]
+fn every_event_reaches_both_projections_in_order() {
+    let mut world = World::new();
+    for name in ["a", "b", "a", "c", "a", "b"] {
+        world.happen(name);
+    }
+    world.run(5);
+    world.assert_converged(&[]);
+    let status = world.node.pipeline();
+    assert_eq!((status.feeder, status.relay), (Position(6), Position(6)));
+}
+
+#[test]
+fn duplicates_on_the_topic_are_skipped() {
+    let mut world = World::new();
+    world.happen("a");
+    world.happen("a");
+    world.run(5);
+    let again: Vec<Message> = world.topic.clone();
+    for mut message in again {
+        message.offset = world.topic.len() as u64 + 1;
+        world.topic.push(message);
+    }
+    world.run(5);
+    world.assert_converged(&[]);
+    assert_eq!(world.node.pipeline().ledger_statistics.duplicates, 2);
+}
+
+#[test]
+fn a_gap_on_the_topic_is_filled_from_the_event_store() {
+    let mut world = World::new();
+    for _ in 0..5 {
+        world.happen("a");
+    }
+    // The topic has lost the versions 1, 3 and 4.
+    world.relay = Position(5);
+    world.feeder = Position(5);
+    world.outbox = world.log.clone();
+    for at in [1, 4] {
+        let mut message = message_of(world.log[at].position, world.log[at].event.clone());
+        message.offset = world.topic.len() as u64 + 1;
+        world.topic.push(message);
+    }
+    world.run(5);
+    world.assert_converged(&[]);
+    assert!(world.node.pipeline().read_model_statistics.gaps >= 1);
+}
+
+#[test]
+fn a_dead_letter_holds_back_its_wallet_alone_and_replays_in_order() {
+    for consumer in [Consumer::Relay, Consumer::ReadModel, Consumer::Ledger] {
+        let mut world = World::new();
+        world.poison.insert((consumer, WalletId::parse("a").unwrap(), Version(2)));
+        for name in ["a", "b", "a", "b", "a", "c", "a"] {
+            world.happen(name);
+        }
+        world.run(20);
+        world.assert_converged(&["a"]);
+        let versions: Vec<u64> = world.held.iter().map(|one| one.version.0).collect();
+        assert_eq!(versions, [2, 3, 4], "{consumer:?}");
+        let dead = world.held[0].dead.as_ref().unwrap();
+        assert_eq!((dead.attempts, dead.reason.as_str()), (DELIVERY_ATTEMPTS_MAX, "poison"));
+        assert!(world.held[1..].iter().all(|one| one.dead.is_none()));
+
+        world.restart();
+        world.happen("a");
+        world.run(10);
+        assert_eq!(world.held.len(), 4, "{consumer:?}: still held after a restart");
+
+        world.poison.clear();
+        world.node.handle(world.now, Input::RetryHeld(consumer, WalletId::parse("a").unwrap()));
+        world.run(10);
+        assert!(world.held.is_empty(), "{consumer:?}: {:?}", world.held);
+        world.happen("a");
+        world.run(10);
+        world.assert_converged(&[]);
+    }
+}
+
+#[test]
+fn bytes_that_are_no_event_become_a_dead_letter_at_once() {
+    let mut world = World::new();
+    world.happen("a");
+    world.run(5);
+    let mut message = message_of(Position(2), event("b", 1));
+    message.offset = world.topic.len() as u64 + 1;
+    message.event = Err(rejected());
+    world.topic.push(message);
+    world.run(5);
+    let held: Vec<_> = world.held.iter().map(|one| (one.consumer, one.wallet_id.as_str().to_owned())).collect();
+    assert_eq!(held.len(), 2, "{held:?}");
+    world.happen("a");
+    world.run(5);
+    world.assert_converged(&["b"]);
+}
+
+#[test]
+fn of_two_feeders_only_one_wins_a_batch() {
+    let mut world = World::new();
+    for name in ["a", "b", "c"] {
+        world.happen(name);
+    }
+    let mut other = Node::new(config(), world.now);
+    for _ in 0..40 {
+        let effects: Vec<Effect> = std::iter::from_fn(|| other.poll_effect()).collect();
+        for effect in effects {
+            // The other feeder's write comes second, every time.
+            world.step();
+            let input = world.perform(effect);
+            other.handle(world.now, input);
+        }
+        world.step();
+    }
+    assert_eq!(world.outbox.len(), 3, "INV-06: each event once");
+    world.run(5);
+    world.assert_converged(&[]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Any mix of events, lost answers, lost requests, repeated completions and crashes converges.
+    #[test]
+    fn everything_converges_after_any_faults(steps in prop::collection::vec((0_u8..12, any::<usize>()), 1..120)) {
+        let mut world = World::new();
+        let mut waiting: Vec<Effect> = Vec::new();
+        let mut given: Vec<Input> = Vec::new();
+        for (step, draw) in steps {
+            waiting.extend(std::iter::from_fn(|| world.node.poll_effect()));
+            match step {
+                0..=3 => world.happen(["a", "b", "c"][draw % 3]),
+                4 => {
+                    // The process dies with effects in the air; some of them still happen.
+                    for effect in std::mem::take(&mut waiting) {
+                        if draw % 2 == 0 {
+                            world.perform(effect);
+                        }
+                    }
+                    // Completions die with the process that waited for them.
+                    given.clear();
+                    world.restart();
+                }
+                5 if !given.is_empty() => {
+                    let input = given[draw % given.len()].clone();
+                    world.node.handle(world.now, input);
+                }
+                6 if !waiting.is_empty() => {
+                    // It happens, and the answer is lost until the machine gives it up.
+                    let effect = waiting.swap_remove(draw % waiting.len());
+                    world.perform(effect);
+                }
+                _ if !waiting.is_empty() => {
+                    let effect = waiting.swap_remove(draw % waiting.len());
+                    let input = world.perform(effect);
+                    given.push(input.clone());
+                    world.node.handle(world.now, input);
+                }
+                _ => world.step(),
+            }
+        }
+        world.run(120);
+        world.assert_converged(&[]);
+        prop_assert!(world.held.is_empty());
+    }
+}
