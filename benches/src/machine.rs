@@ -30,7 +30,8 @@ impl Machine {
         let now = Timestamp::from_micros(1_800_000_000_000_000);
         let wallets = (0..count).map(|at| WalletId::parse(&format!("wallet-{at:08}")).expect("well-formed")).collect();
         let correlation = CorrelationId::parse("5f0c1f9e-6f0c-4a42-9b7e-0d6f5a0c7f11").expect("well-formed");
-        let mut machine = Self { node: Node::new(Config::default(), now), now, wallets, correlation, requests: 0, replies: 0 };
+        let mut machine =
+            Self { node: Node::new(Config::default(), now), now, wallets, correlation, requests: 0, replies: 0 };
         let usd = Currency::parse("USD").expect("listed");
         let owner = OwnerId::parse("owner").expect("well-formed");
         for at in 0..count {
@@ -110,7 +111,9 @@ impl Machine {
                 std::hint::black_box(&append);
                 Some(Input::Appended(id, Completion::Done(())))
             }
-            Effect::Lease { effect, wallets, .. } => Some(Input::Leased(effect, Completion::Done(vec![true; wallets.len()]))),
+            Effect::Lease { effect, wallets, .. } => {
+                Some(Input::Leased(effect, Completion::Done(vec![true; wallets.len()])))
+            }
             Effect::Load(id, loads) => {
                 let none = || Loaded { snapshot: None, events: Vec::new() };
                 Some(Input::Loaded(id, Completion::Done(loads.iter().map(|_| none()).collect())))

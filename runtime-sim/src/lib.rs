@@ -1,1 +1,21 @@
-//! placeholder
+//! The deterministic simulator: the very [`wallex_core::node::Node`] of the service, in a world where time, order and
+//! randomness come from one seed (INV-13).
+//!
+//! Today it proves the ground that the rest stands on: a node runs under madsim, a seed gives one trace, and the hash of
+//! that trace, contents included, is the same every time.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`world`] | one run: clients, the node, and the tasks that complete its effects |
+//! | [`store`] | an event store in memory, with the semantics of the real one |
+//! | [`trace`] | what happened, hashed as it happens |
+
+#[cfg(not(madsim))]
+compile_error!(
+    "wallex-sim needs `--cfg madsim`. The repository's .cargo/config.toml sets it; an exported RUSTFLAGS replaces that: \
+     unset it, or add `--cfg madsim` to it."
+);
+
+pub mod store;
+pub mod trace;
+pub mod world;

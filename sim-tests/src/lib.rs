@@ -1,1 +1,1 @@
-//! placeholder
+//! Home of the simulator's tests; see `tests/`.
