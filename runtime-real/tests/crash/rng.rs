@@ -14,7 +14,9 @@ impl Rng {
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mixed = (seed ^ 0x5851_f42d_4c95_7f2d).wrapping_mul(2_685_821_657_736_338_717).wrapping_add(stream << 17);
         let mut rng = Self(mixed | 1);
-        (0..8).for_each(|_| drop(rng.next()));
+        for _ in 0..8 {
+            rng.next();
+        }
         rng
     }
 

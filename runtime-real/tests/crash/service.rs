@@ -66,6 +66,11 @@ impl Service {
         self.whereabouts.clone()
     }
 
+    /// Journal and database.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
     pub(crate) fn kills(&self) -> u64 {
         self.kills
     }
@@ -160,10 +165,10 @@ impl Service {
 
     fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(BINARY);
-        command.arg(verb).arg("--data-dir").arg(self.root.path().join("data"));
+        command.arg(verb).arg("--data-dir").arg(self.data_dir());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).current_dir(self.root.path());
         // The surroundings of whoever runs the tests are not those of the service.
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WALLEX_")) {
+        for (name, _) in std::env::vars().filter(|(name, _)| is_setting(name)) {
             command.env_remove(name);
         }
         command
@@ -190,6 +195,10 @@ impl Drop for Service {
             eprintln!("log of start {}:\n{}", self.starts, self.log_tail());
         }
     }
+}
+
+fn is_setting(variable: &str) -> bool {
+    variable.starts_with("WALLEX_") || variable == "PROJECTORS_AUTO_START" || variable == "IDEMPOTENCY_TTL_HOURS"
 }
 
 /// The socket address that a line names, with or without a scheme before it.
