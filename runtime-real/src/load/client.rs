@@ -20,8 +20,15 @@ use super::Error;
 pub const ATTEMPTS_MAX: u32 = 12;
 /// How long one attempt may take.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
-const BACKOFF_MIN_MS: u64 = 10;
-const BACKOFF_MAX_MS: u64 = 1_000;
+
+/// Pauses between attempts, in milliseconds: they double from the first to the last of these, with jitter.
+#[derive(Clone, Copy, Debug)]
+struct Backoff {
+    min_ms: u64,
+    max_ms: u64,
+}
+
+const BACKOFF: Backoff = Backoff { min_ms: 10, max_ms: 1_000 };
 
 /// Where the service listens.
 #[derive(Clone, Debug)]
@@ -96,6 +103,7 @@ pub enum Delivery {
 pub struct Connection {
     target: Target,
     sender: Option<SendRequest<Full<Bytes>>>,
+    backoff: Backoff,
 }
 
 #[derive(Deserialize)]
@@ -112,7 +120,7 @@ impl Connection {
     /// A connection that is not open yet.
     #[must_use]
     pub fn new(target: Target) -> Self {
-        Self { target, sender: None }
+        Self { target, sender: None, backoff: BACKOFF }
     }
 
     /// Opens the connection.
@@ -149,12 +157,12 @@ impl Connection {
         mut jitter: impl FnMut(u64) -> u64,
     ) -> Delivery {
         let (mut maybe_done, mut reason) = (false, String::new());
-        let mut backoff_ms = BACKOFF_MIN_MS;
+        let mut backoff_ms = self.backoff.min_ms;
         for attempt in 0..ATTEMPTS_MAX {
             if attempt > 0 {
                 *retries += 1;
                 tokio::time::sleep(Duration::from_millis(backoff_ms / 2 + jitter(backoff_ms / 2))).await;
-                backoff_ms = (backoff_ms * 2).min(BACKOFF_MAX_MS);
+                backoff_ms = (backoff_ms * 2).min(self.backoff.max_ms);
             }
             match self.call(Method::POST, path, Some(key), body.clone()).await {
                 Ok(reply) if reply.status / 100 == 2 => return Delivery::Accepted(reply.body),
@@ -210,20 +218,5 @@ impl Connection {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_names_a_host_and_nothing_else() {
-        for (url, authority) in [
-            ("http://127.0.0.1:3000", "127.0.0.1:3000"),
-            ("http://wallets/", "wallets:80"),
-            ("http://[::1]:1", "[::1]:1"),
-        ] {
-            assert_eq!(Target::parse(url).unwrap().authority(), authority);
-        }
-        for url in ["", "127.0.0.1:3000", "https://a", "http://", "http://a/path", "http://user@a"] {
-            assert!(Target::parse(url).is_err(), "{url}");
-        }
-    }
-}
+#[path = "client_tests.rs"]
+mod tests;
