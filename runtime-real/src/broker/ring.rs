@@ -1,0 +1,93 @@
+//! The newest messages of all partitions, in order of position, and where older ones have to be read.
+//!
+//! Everything published after the floor is here. For each partition the ring knows the last position up to the floor, so
+//! that a partition without new messages is not searched in the outbox again and again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use wallex_core::id::Position;
+use wallex_core::projector::Message;
+
+pub(super) struct Ring {
+    messages: VecDeque<Message>,
+    capacity: usize,
+    floor: Position,
+    last: Position,
+    /// Partition and the last position it has at or below the floor; it may be set too high, never too low.
+    older: BTreeMap<u16, u64>,
+}
+
+impl Ring {
+    pub(super) fn new(capacity: usize, floor: Position, ends: Vec<(u16, Position)>) -> Self {
+        let older = ends.into_iter().map(|(partition, end)| (partition, end.0)).collect();
+        Self { messages: VecDeque::new(), capacity: capacity.max(1), floor, last: floor, older }
+    }
+
+    pub(super) fn floor(&self) -> Position {
+        self.floor
+    }
+
+    /// The position of the newest message.
+    pub(super) fn last(&self) -> Position {
+        self.last
+    }
+
+    /// Adds a message, unless it was published before.
+    pub(super) fn push(&mut self, position: Position, message: impl FnOnce() -> Message) {
+        if position <= self.last {
+            return;
+        }
+        self.last = position;
+        self.messages.push_back(message());
+        if self.messages.len() > self.capacity
+            && let Some(oldest) = self.messages.pop_front()
+        {
+            self.floor = Position(oldest.offset);
+            self.older.insert(oldest.partition, oldest.offset);
+        }
+    }
+
+    /// Whether a partition has messages after `offset` that are no longer here.
+    pub(super) fn must_read(&self, partition: u16, offset: u64) -> bool {
+        self.older.get(&partition).is_some_and(|older| *older > offset)
+    }
+
+    /// The outbox was read up to the floor from these offsets on, and held these messages.
+    pub(super) fn read_to_the_end(&mut self, after: &[(u16, u64)], found: &[Message]) {
+        for (partition, offset) in after {
+            let last = found.iter().rfind(|message| message.partition == *partition);
+            let end = last.map_or(*offset, |message| message.offset);
+            // The floor may have risen while the outbox was read: then what is known is newer.
+            if let Some(older) = self.older.get_mut(partition)
+                && *older <= self.floor.0
+                && last.is_none()
+            {
+                *older = end;
+            }
+        }
+    }
+
+    /// The messages after the given offsets, oldest first.
+    pub(super) fn after(&self, offsets: &[(u16, u64)], limit: usize) -> Vec<Message> {
+        let Some(from) = offsets.iter().map(|(_, offset)| *offset).min() else { return Vec::new() };
+        let start = self.messages.partition_point(|message| message.offset <= from);
+        let mut taken: [Option<u64>; 64] = [None; 64];
+        let mut others = BTreeMap::new();
+        for (partition, offset) in offsets {
+            match taken.get_mut(usize::from(*partition)) {
+                Some(slot) => *slot = Some(*offset),
+                None => {
+                    others.insert(*partition, *offset);
+                }
+            }
+        }
+        let is_new = |message: &&Message| {
+            let offset = match taken.get(usize::from(message.partition)) {
+                Some(slot) => *slot,
+                None => others.get(&message.partition).copied(),
+            };
+            offset.is_some_and(|offset| message.offset > offset)
+        };
+        self.messages.range(start..).filter(is_new).take(limit).cloned().collect()
+    }
+}

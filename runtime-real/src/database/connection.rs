@@ -1,0 +1,103 @@
+//! Opening the file: one connection that writes, a pool that reads, and the settings of both.
+//!
+//! WAL with synchronous=NORMAL: commits are atomic and need no fdatasync of their own. A power loss can take the newest
+//! transactions, and with them the checkpoints that they moved, so the pipeline does them again from the journal, which
+//! is what is durable (INV-06). The automatic checkpoint of the WAL runs late: a page of an index that a hundred
+//! transactions touched is then copied into the file once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use wallex_core::limits::PARTITIONS;
+use wallex_core::projector::Consumer;
+
+use super::checkpoints::FEEDER;
+use super::error::DatabaseError;
+
+/// Bytes of a page. 8 KiB: the append-only tables fill pages, and a transaction of thousands of rows changes most leaves
+/// of the unique indexes anyway.
+const PAGE_BYTES: u32 = 8_192;
+/// KiB of pages that the writer keeps: enough for the hot leaves of the unique indexes.
+const WRITER_CACHE_KIB: u32 = 98_304;
+/// KiB of pages that each reader keeps.
+const READER_CACHE_KIB: u32 = 8_192;
+/// Bytes of the file that readers map.
+const MMAP_BYTES: u64 = 1 << 30;
+/// Pages in the WAL before it is copied into the file: 64 MiB.
+const WAL_PAGES: u32 = 8_192;
+/// Bytes that the WAL is cut back to when it is empty.
+const WAL_BYTES_KEPT: u64 = 128 << 20;
+/// Connections that read.
+const READERS: u32 = 4;
+/// How long a connection waits for another one's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
+
+pub(super) fn writer_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .page_size(PAGE_BYTES)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(false)
+        .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
+        .pragma("wal_autocheckpoint", WAL_PAGES.to_string())
+        .pragma("journal_size_limit", WAL_BYTES_KEPT.to_string())
+        .pragma("temp_store", "memory")
+        .pragma("cache_spill", "false")
+        .thread_name(|_| "wallex-sqlite-writer".to_owned())
+        .disable_statement_logging()
+}
+
+/// Creates or opens the file and brings its schema to this version's.
+pub(super) async fn open_writer(path: &Path) -> Result<SqliteConnection, DatabaseError> {
+    let mut connection =
+        writer_options(path).connect().await.map_err(|source| DatabaseError::Open { path: path.to_owned(), source })?;
+    MIGRATIONS.run(&mut connection).await.map_err(|source| DatabaseError::Migrate { path: path.to_owned(), source })?;
+    seed_checkpoints(&mut connection).await?;
+    Ok(connection)
+}
+
+/// Every checkpoint exists from the start, so that moving one is always an update of a row that is where it should be.
+async fn seed_checkpoints(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let projectors = [Consumer::ReadModel, Consumer::Ledger];
+    let of_partitions = projectors.iter().flat_map(|one| (0..PARTITIONS).map(|partition| (one.name(), partition)));
+    let all = [(FEEDER, 0), (Consumer::Relay.name(), 0)].into_iter().chain(of_partitions);
+    for (consumer, partition) in all {
+        sqlx::query(
+            "INSERT OR IGNORE INTO projector_checkpoints (consumer_name, partition, position) VALUES (?, ?, 0)",
+        )
+        .bind(consumer)
+        .bind(partition)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn open_readers(path: &Path) -> Result<SqlitePool, DatabaseError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("cache_size", format!("-{READER_CACHE_KIB}"))
+        .pragma("mmap_size", MMAP_BYTES.to_string())
+        .pragma("temp_store", "memory")
+        .row_buffer_size(512)
+        .thread_name(|number| format!("wallex-sqlite-{number}"))
+        .disable_statement_logging();
+    SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .min_connections(1)
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await
+        .map_err(|source| DatabaseError::Open { path: path.to_owned(), source })
+}

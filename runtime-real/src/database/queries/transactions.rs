@@ -1,0 +1,214 @@
+//! The history of a wallet: its ledger entries, in pages or as a whole.
+//!
+//! The order is that of versions. Times never run backwards within a wallet, so a range of times is a range of versions:
+//! its ends are found by bisection, and a page costs the same however long the history is.
+
+use std::sync::Arc;
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use wallex_core::currency::Currency;
+use wallex_core::id::{CommandId, CorrelationId, EventId, TransferId, Version, WalletId};
+use wallex_core::money::Money;
+use wallex_core::projector::{EntryKind, LedgerEntry};
+use wallex_core::time::Timestamp;
+
+use super::cursor::{Cursor, question};
+use super::{DatabaseError, Page, Queries, QueryError, page};
+use crate::database::form::{self, count, int, uuid_bytes};
+use crate::database::ledger::command_of;
+
+/// Entries of a statement that are read at once.
+const STATEMENT_CHUNK: usize = 1_000;
+
+/// Which entries of a wallet to list.
+#[derive(Clone, Debug, Default)]
+pub struct TransactionFilter {
+    /// Those of this kind.
+    pub kind: Option<EntryKind>,
+    /// Those at or after this time.
+    pub from: Option<Timestamp>,
+    /// Those before this time.
+    pub to: Option<Timestamp>,
+    /// Oldest first, instead of newest first.
+    pub ascending: bool,
+    /// The page after this one.
+    pub after: Option<Cursor>,
+    /// Most rows of a page.
+    pub limit: usize,
+}
+
+/// The entries of a wallet from one end to the other, read in chunks.
+pub struct Statement {
+    queries: Queries,
+    wallet: WalletId,
+    filter: TransactionFilter,
+    ended: bool,
+}
+
+impl TransactionFilter {
+    fn question(&self, wallet: &WalletId) -> [u8; 8] {
+        let time = |time: Option<Timestamp>| time.map(|time| time.as_micros().to_string()).unwrap_or_default();
+        let kind = self.kind.map_or("", EntryKind::name);
+        let order = if self.ascending { "asc" } else { "desc" };
+        question(&["transactions", wallet.as_str(), kind, &time(self.from), &time(self.to), order])
+    }
+}
+
+macro_rules! entries_of {
+    ($order:literal) => {
+        concat!(
+            "SELECT l.version, l.kind, l.amount, l.balance, l.occurred_us, l.event_id, l.command_id, l.transfer_id,
+                    c.wallet_id, l.correlation_id, l.description
+             FROM ledger_rows l LEFT JOIN wallet_numbers c ON c.wallet = l.counterparty
+             WHERE l.wallet = ?1 AND l.version >= ?2 AND l.version <= ?3 AND (?4 IS NULL OR l.kind = ?4)
+             ORDER BY l.version ",
+            $order,
+            " LIMIT ?5"
+        )
+    };
+}
+
+const NEWEST_FIRST: &str = entries_of!("DESC");
+const OLDEST_FIRST: &str = entries_of!("ASC");
+
+/// What the tables know of a wallet.
+struct Known<'w> {
+    id: &'w WalletId,
+    number: i64,
+    currency: Currency,
+}
+
+impl Queries {
+    /// Entries of a wallet, newest first unless the filter says otherwise; none for a wallet that has none.
+    ///
+    /// # Errors
+    /// [`QueryError::Cursor`] when the cursor is another question's, or [`QueryError::Database`].
+    pub async fn transactions(
+        &self,
+        wallet: &WalletId,
+        filter: &TransactionFilter,
+    ) -> Result<Page<LedgerEntry>, QueryError> {
+        let question = filter.question(wallet);
+        let after = filter.after.map(|cursor| cursor.key_for(question)).transpose()?;
+        let Some(known) = self.known(wallet).await? else {
+            return Ok(Page { items: Vec::new(), next: None });
+        };
+        let mut first = match filter.from {
+            Some(from) => self.first_version_at(known.number, from).await?,
+            None => 1,
+        };
+        let mut last = match filter.to {
+            Some(to) => self.first_version_at(known.number, to).await?.saturating_sub(1),
+            None => i64::MAX,
+        };
+        if filter.kind == Some(EntryKind::Create) {
+            last = last.min(1);
+        }
+        match after {
+            Some(after) if filter.ascending => first = first.max(int(after) + 1),
+            Some(after) => last = last.min(int(after) - 1),
+            None => {}
+        }
+        let rows = sqlx::query(if filter.ascending { OLDEST_FIRST } else { NEWEST_FIRST })
+            .bind(known.number)
+            .bind(first)
+            .bind(last)
+            .bind(filter.kind.map(form::kind_code))
+            .bind(int(filter.limit as u64 + 1))
+            .fetch_all(&self.readers)
+            .await?;
+        let entries = rows.iter().map(|row| entry_of(row, &known).map(|entry| (entry.version.0, entry)));
+        Ok(page(entries.collect::<Result<_, DatabaseError>>()?, filter.limit, question))
+    }
+
+    /// All entries that the filter takes, in chunks; its cursor and limit do not count.
+    #[must_use]
+    pub fn statement(&self, wallet: &WalletId, filter: TransactionFilter) -> Statement {
+        let filter = TransactionFilter { after: None, limit: STATEMENT_CHUNK, ..filter };
+        Statement { queries: self.clone(), wallet: wallet.clone(), filter, ended: false }
+    }
+
+    async fn known<'w>(&self, id: &'w WalletId) -> Result<Option<Known<'w>>, QueryError> {
+        let row: Option<(i64, String)> =
+            sqlx::query_as("SELECT wallet, currency FROM wallet_numbers WHERE wallet_id = ?")
+                .bind(id.as_str().to_owned())
+                .fetch_optional(&self.readers)
+                .await?;
+        let Some((number, code)) = row else { return Ok(None) };
+        Ok(Some(Known { id, number, currency: form::currency(&code)? }))
+    }
+
+    /// The first version at or after a time; one past the last when there is none.
+    async fn first_version_at(&self, wallet: i64, time: Timestamp) -> Result<i64, QueryError> {
+        let last: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM ledger_rows WHERE wallet = ?")
+            .bind(wallet)
+            .fetch_one(&self.readers)
+            .await?;
+        let (mut low, mut high) = (1, last.unwrap_or(0) + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let found: Option<i64> =
+                sqlx::query_scalar("SELECT occurred_us FROM ledger_rows WHERE wallet = ? AND version = ?")
+                    .bind(wallet)
+                    .bind(middle)
+                    .fetch_optional(&self.readers)
+                    .await?;
+            if found.is_some_and(|occurred| occurred < time.as_micros()) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+}
+
+impl Statement {
+    /// The next entries; nothing at the end.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn next_chunk(&mut self) -> Result<Option<Vec<LedgerEntry>>, QueryError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let page = self.queries.transactions(&self.wallet, &self.filter).await?;
+        self.ended = page.next.is_none();
+        self.filter.after = page.next;
+        Ok(if page.items.is_empty() { None } else { Some(page.items) })
+    }
+}
+
+fn entry_of(row: &SqliteRow, known: &Known<'_>) -> Result<LedgerEntry, DatabaseError> {
+    let kind = form::kind_of(row.try_get(1)?)?;
+    let event_id = EventId::from_bytes(uuid_bytes(row.try_get(5)?)?);
+    let command: Option<&[u8]> = row.try_get(6)?;
+    let transfer: Option<&[u8]> = row.try_get(7)?;
+    let counterparty: Option<&str> = row.try_get(8)?;
+    let correlation: &str = row.try_get(9)?;
+    let description: Option<&str> = row.try_get(10)?;
+    let transfer_id = match transfer {
+        Some(bytes) => Some(TransferId::from_bytes(uuid_bytes(bytes)?)),
+        None => (kind == EntryKind::TransferOut).then(|| TransferId::from(event_id)),
+    };
+    Ok(LedgerEntry {
+        event_id,
+        wallet_id: known.id.clone(),
+        version: Version(count(row.try_get(0)?)),
+        kind,
+        amount: Money::from_minor_units(row.try_get(2)?, known.currency),
+        balance: Money::from_minor_units(row.try_get(3)?, known.currency),
+        currency: known.currency,
+        transfer_id,
+        counterparty: counterparty.map(form::wallet_id).transpose()?,
+        description: description.map(Arc::from),
+        occurred_at: Timestamp::from_micros(row.try_get(4)?),
+        command_id: match command {
+            Some(bytes) => CommandId::from_bytes(uuid_bytes(bytes)?),
+            None => command_of(event_id),
+        },
+        correlation_id: CorrelationId::parse(correlation)
+            .map_err(|error| DatabaseError::Damaged(format!("correlation id {correlation:?}: {error}")))?,
+    })
+}

@@ -1,0 +1,155 @@
+//! Rows of `wallets_read_model`: inserted once, then moved from version to version.
+//!
+//! An update names the version that the row must have (INV-07, INV-08). A row that is elsewhere refuses the whole
+//! transaction, by name.
+
+use sqlx::sqlite::SqliteConnection;
+use wallex_core::id::{Version, WalletId};
+use wallex_core::projector::WalletChange;
+use wallex_core::wallet::Wallet;
+
+use super::error::{Stop, is_constraint};
+use super::form::{int, minor_units};
+use super::numbers::Numbers;
+use super::rows::RowsStatement;
+
+static INSERT: RowsStatement = RowsStatement::new(
+    "INSERT INTO wallet_states (wallet, version, balance, updated_us, created_us, owner_id) VALUES",
+    6,
+    "",
+);
+
+static UPDATE: RowsStatement = RowsStatement::new(
+    "UPDATE wallet_states SET version = v.column3, balance = v.column4, updated_us = v.column5 FROM (VALUES",
+    5,
+    ") AS v WHERE wallet_states.wallet = v.column1 AND wallet_states.version = v.column2",
+);
+
+/// A row that moves on.
+struct Update<'c> {
+    wallet_id: &'c WalletId,
+    wallet: i64,
+    expected: i64,
+    version: i64,
+    balance: i64,
+    updated_us: i64,
+}
+
+/// Applies changes, at most one for each wallet.
+pub(super) async fn apply(
+    connection: &mut SqliteConnection,
+    numbers: &mut Numbers,
+    changes: &[WalletChange],
+) -> Result<(), Stop> {
+    let inserts: Vec<&Wallet> = changes.iter().filter_map(inserted).collect();
+    numbers.ensure(connection, inserts.iter().map(|wallet| (&wallet.id, wallet.currency))).await?;
+    let missing = numbers.find(connection, changes.iter().filter_map(updated)).await?;
+    if let Some(wallet) = missing {
+        return Err(Stop::Rejected(format!("wallet {wallet} is not in the read model")));
+    }
+    insert(connection, numbers, &inserts).await?;
+    let mut updates = Vec::with_capacity(changes.len() - inserts.len());
+    for change in changes {
+        if let WalletChange::Update { wallet_id, expected, version, balance, updated_at } = change {
+            updates.push(Update {
+                wallet_id,
+                wallet: numbers.of(wallet_id),
+                expected: int(expected.0),
+                version: int(version.0),
+                balance: minor_units(*balance, wallet_id, *version)?,
+                updated_us: updated_at.as_micros(),
+            });
+        }
+    }
+    update(connection, &mut updates).await
+}
+
+fn inserted(change: &WalletChange) -> Option<&Wallet> {
+    match change {
+        WalletChange::Insert(wallet) => Some(wallet),
+        WalletChange::Update { .. } => None,
+    }
+}
+
+fn updated(change: &WalletChange) -> Option<&WalletId> {
+    match change {
+        WalletChange::Insert(_) => None,
+        WalletChange::Update { wallet_id, .. } => Some(wallet_id),
+    }
+}
+
+async fn insert(connection: &mut SqliteConnection, numbers: &Numbers, wallets: &[&Wallet]) -> Result<(), Stop> {
+    let mut rows = Vec::with_capacity(wallets.len());
+    for wallet in wallets {
+        rows.push((*wallet, minor_units(wallet.balance, &wallet.id, wallet.version)?));
+    }
+    let result = INSERT
+        .execute(connection, &rows, |(wallet, balance), row| {
+            row.int(numbers.of(&wallet.id));
+            row.int(int(wallet.version.0));
+            row.int(*balance);
+            row.int(wallet.updated_at.as_micros());
+            row.int(wallet.created_at.as_micros());
+            row.text(wallet.owner_id.as_str().to_owned());
+        })
+        .await;
+    let Err(stopped) = result else { return Ok(()) };
+    let chunk = stopped.chunk;
+    let error = sqlx::Error::from(stopped);
+    if is_constraint(&error) {
+        // The rows of the chunk that failed are gone, so what is found was there before.
+        for (Wallet { id, .. }, _) in chunk {
+            if let Some(version) = version_of(connection, numbers.of(id)).await? {
+                return Err(Stop::Rejected(format!("wallet {id} is in the read model already, at version {version}")));
+            }
+        }
+    }
+    Err(Stop::Sql(error))
+}
+
+async fn update(connection: &mut SqliteConnection, updates: &mut [Update<'_>]) -> Result<(), Stop> {
+    // In the order of the table, so that each of its pages is visited once.
+    updates.sort_unstable_by_key(|update| update.wallet);
+    let result = UPDATE
+        .execute(connection, updates, |update, row| {
+            row.int(update.wallet);
+            row.int(update.expected);
+            row.int(update.version);
+            row.int(update.balance);
+            row.int(update.updated_us);
+        })
+        .await;
+    let Err(stopped) = result else { return Ok(()) };
+    if let Some(error) = stopped.error {
+        return Err(Stop::Sql(error));
+    }
+    for Update { wallet_id, wallet, expected, version, .. } in stopped.chunk {
+        let found = version_of(connection, *wallet).await?;
+        if found != Some(*version) {
+            let found = found.map_or_else(|| "missing".to_owned(), |version| format!("at version {version}"));
+            return Err(Stop::Rejected(format!("wallet {wallet_id} is {found} in the read model, not at {expected}")));
+        }
+    }
+    Err(Stop::Rejected("a wallet of the read model is changed twice in one transaction".to_owned()))
+}
+
+async fn version_of(connection: &mut SqliteConnection, wallet: i64) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar("SELECT version FROM wallet_states WHERE wallet = ?")
+        .bind(wallet)
+        .fetch_optional(connection)
+        .await
+}
+
+/// The versions of wallets, 0 for those that the read model does not have.
+pub(super) async fn versions(
+    connection: &mut SqliteConnection,
+    wallets: &[WalletId],
+) -> Result<Vec<Version>, sqlx::Error> {
+    super::numbers::versions(
+        connection,
+        "SELECT j.key, s.version FROM json_each(?) j JOIN wallet_numbers n ON n.wallet_id = j.value
+         JOIN wallet_states s ON s.wallet = n.wallet",
+        wallets,
+    )
+    .await
+}
