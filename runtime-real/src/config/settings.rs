@@ -118,7 +118,7 @@ pub static SETTINGS: &[Setting] = &[
     ),
     setting!(
         journal.segment_bytes,
-        between(1 << 20, 1 << 32),
+        between(4_096, 1 << 30),
         "Size of a journal segment file, in bytes, preallocated."
     ),
     setting!(

@@ -1,1 +1,46 @@
-//! (being written)
+//! The HTTP interface: one file per resource, on hyper, without a framework in between.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `server` | threads, connections, graceful drain |
+//! | `router` | which resource a request is for; panics and logging |
+//! | `state` | what the resources work on |
+//! | `headers`, `body`, `query`, `members`, `operations` | reading requests |
+//! | `fingerprint`, `ids` | the identity of requests and commands |
+//! | `writes`, `batch` | the operations |
+//! | `wallets`, `transactions`, `statement`, `events` | the reads |
+//! | `health`, `metrics` | the service itself |
+//! | `render`, `response`, `problem`, `code` | writing answers |
+//! | `openapi`, `schema`, `documentation` | what the service says about itself |
+
+mod batch;
+mod body;
+mod code;
+mod documentation;
+mod events;
+mod fingerprint;
+mod headers;
+mod health;
+mod ids;
+mod members;
+mod metrics;
+mod openapi;
+mod operations;
+mod problem;
+mod query;
+mod reads;
+pub(crate) mod render;
+mod response;
+mod router;
+mod schema;
+mod server;
+mod state;
+mod statement;
+mod transactions;
+mod wallets;
+mod writes;
+
+pub use response::{Body, StreamBroken};
+pub use router::handle;
+pub use server::serve;
+pub use state::{Parts, Service};

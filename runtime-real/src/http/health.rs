@@ -1,0 +1,148 @@
+//! Whether the service runs, whether it can take requests, and its figures.
+
+use std::time::{Duration, Instant};
+
+use hyper::header::HeaderValue;
+use hyper::{Response, StatusCode};
+use wallex_core::id::Position;
+
+use super::metrics::{PipelineLook, elapsed_ms};
+use super::problem::Problem;
+use super::response::{Body, JSON, json, whole};
+use super::state::Service;
+use super::{reads, render, schema};
+use crate::driver;
+
+const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// A dependency that has not answered by then is down.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How one dependency was found.
+struct Check {
+    name: &'static str,
+    latency_ms: f64,
+    /// Why it is down.
+    reason: Option<String>,
+}
+
+/// Each dependency, with its latency and, when it is down, the reason.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "service",
+    responses(
+        (status = 200, description = "Everything is up", body = schema::Health),
+        (status = 503, description = "Something is down, or the service is stopping", body = schema::Health)
+    )
+)]
+pub(super) async fn everything(service: &Service) -> Response<Body> {
+    report(service).await
+}
+
+/// Whether the process runs.
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    tag = "service",
+    responses((status = 200, description = "It does", body = schema::Alive))
+)]
+pub(super) fn live(service: &Service) -> Response<Body> {
+    let mut out = b"{\"status\":\"up\",\"uptimeSeconds\":".to_vec();
+    render::number(service.uptime_seconds(), &mut out);
+    out.push(b'}');
+    json(out)
+}
+
+/// Whether the service takes requests: everything it depends on is up, and it is not stopping.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    tag = "service",
+    responses(
+        (status = 200, description = "It does", body = schema::Health),
+        (status = 503, description = "It does not", body = schema::Health)
+    )
+)]
+pub(super) async fn ready(service: &Service) -> Response<Body> {
+    report(service).await
+}
+
+/// The figures of the service, for Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "service",
+    responses(
+        (status = 200, description = "Prometheus' text format", content_type = "text/plain", body = String),
+        schema::AnyProblems
+    )
+)]
+pub(super) async fn metrics(service: &Service) -> Result<Response<Body>, Problem> {
+    service.observe();
+    let statistics = service.queries.statistics().await.map_err(reads::of_query)?;
+    let oldest_unfed = reads::time_of_next(service, statistics.outbox_filled).await?;
+    let (end, now) = (service.log.position(), driver::now());
+    service.metrics.observe_lag(&PipelineLook { end, oldest_unfed, statistics, now });
+    Ok(whole(StatusCode::OK, PROMETHEUS_TEXT, service.metrics.render()))
+}
+
+async fn report(service: &Service) -> Response<Body> {
+    let checks = checks(service).await;
+    let down = checks.iter().any(|check| check.reason.is_some());
+    let status = match (service.is_draining(), down) {
+        (true, _) => "draining",
+        (false, true) => "down",
+        (false, false) => "up",
+    };
+    let mut out = Vec::with_capacity(256);
+    out.extend_from_slice(b"{\"status\":\"");
+    out.extend_from_slice(status.as_bytes());
+    out.extend_from_slice(b"\",\"uptimeSeconds\":");
+    render::number(service.uptime_seconds(), &mut out);
+    out.extend_from_slice(b",\"dependencies\":[");
+    for (at, check) in checks.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write_check(check, &mut out);
+    }
+    out.extend_from_slice(b"]}");
+    let status = if status == "up" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    whole(status, JSON, out)
+}
+
+fn write_check(check: &Check, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"name\":\"");
+    out.extend_from_slice(check.name.as_bytes());
+    out.extend_from_slice(b"\",\"status\":\"");
+    out.extend_from_slice(if check.reason.is_some() { b"down" } else { b"up" });
+    out.extend_from_slice(format!("\",\"latencyMs\":{:.3},\"reason\":", check.latency_ms).as_bytes());
+    match &check.reason {
+        Some(reason) => render::string(reason, out),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.push(b'}');
+}
+async fn checks(service: &Service) -> [Check; 2] {
+    [
+        check("event-store", async {
+            // The last event is read back, from the disk.
+            let before = Position(service.log.position().0.saturating_sub(1));
+            reads::time_of_next(service, before).await.map(drop).map_err(|problem| problem.detail().to_owned())
+        })
+        .await,
+        check("database", async { service.queries.ping().await.map_err(|error| error.to_string()) }).await,
+    ]
+}
+
+async fn check(name: &'static str, answers: impl Future<Output = Result<(), String>>) -> Check {
+    let started = Instant::now();
+    let answered = tokio::time::timeout(CHECK_TIMEOUT, answers).await;
+    let reason = match answered {
+        Ok(Ok(())) => None,
+        Ok(Err(reason)) => Some(reason),
+        Err(_) => Some("it does not answer".to_owned()),
+    };
+    Check { name, latency_ms: elapsed_ms(started), reason }
+}

@@ -1,0 +1,362 @@
+//! Reads JSON objects of requests into their members, in one pass, without judging values.
+//!
+//! Each member's value is kept as the slice of the body it stands in, so that money is parsed from its digits and
+//! nothing is copied. Unknown and repeated members are mistakes that are collected, not errors that end the reading:
+//! a client sees all its mistakes at once. What values mean is left to `operations`.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::problem::{Code, FieldError, Problem};
+
+macro_rules! members {
+    ($($variant:ident = $name:literal),+ $(,)?) => {
+        /// A member that some request has.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Member { $($variant),+ }
+
+        impl Member {
+            const COUNT: usize = [$(Self::$variant),+].len();
+
+            pub(super) const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            fn named(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)+ _ => None }
+            }
+
+            const ALL: [Self; Self::COUNT] = [$(Self::$variant),+];
+        }
+    };
+}
+
+members! {
+    Type = "type",
+    WalletId = "walletId",
+    OwnerId = "ownerId",
+    InitialBalance = "initialBalance",
+    Currency = "currency",
+    Amount = "amount",
+    ToWalletId = "toWalletId",
+    Description = "description",
+    IdempotencyKey = "idempotencyKey",
+}
+
+/// The raw values of an object's members; `null` counts as not there.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Members<'a>([Option<&'a str>; Member::COUNT]);
+
+impl<'a> Members<'a> {
+    /// The JSON text of a member's value.
+    pub(super) fn raw(&self, member: Member) -> Option<&'a str> {
+        self.0[member as usize]
+    }
+
+    /// Collects a mistake for every member that is there and is none of `allowed`.
+    pub(super) fn allow_only(&self, allowed: &[Member], place: Place, errors: &mut Vec<FieldError>) {
+        for member in Member::ALL {
+            if self.raw(member).is_some() && !allowed.contains(&member) {
+                errors.push(unknown(&place.field(member.name())));
+            }
+        }
+    }
+}
+
+/// Where in a request an object stands.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    /// It is the body.
+    Body,
+    /// It is an operation of a batch.
+    Operation(usize),
+}
+
+impl Place {
+    /// The name of one of its members.
+    pub(super) fn field(self, name: &str) -> String {
+        match self {
+            Self::Body => name.to_owned(),
+            Self::Operation(index) => format!("operations[{index}].{name}"),
+        }
+    }
+
+    fn itself(self) -> String {
+        match self {
+            Self::Body => "(body)".to_owned(),
+            Self::Operation(index) => format!("operations[{index}]"),
+        }
+    }
+}
+
+/// A batch as it stands in a body.
+#[derive(Default)]
+pub(super) struct BatchMembers<'a> {
+    pub atomic: Option<&'a str>,
+    /// Nothing in place of what is no object.
+    pub operations: Option<Vec<Option<Members<'a>>>>,
+}
+
+/// Reads a body that is one operation; nothing when it is no object.
+pub(super) fn of_body<'a>(body: &'a [u8], errors: &mut Vec<FieldError>) -> Result<Option<Members<'a>>, Problem> {
+    read(body, ObjectSeed { place: Place::Body, errors })
+}
+
+/// Reads a body that is a batch. Operations beyond `limit` are counted as a mistake and not kept.
+pub(super) fn of_batch<'a>(
+    body: &'a [u8],
+    limit: usize,
+    errors: &mut Vec<FieldError>,
+) -> Result<BatchMembers<'a>, Problem> {
+    read(body, BatchSeed { limit, errors })
+}
+
+fn read<'a, S: DeserializeSeed<'a>>(body: &'a [u8], seed: S) -> Result<S::Value, Problem> {
+    let malformed = |detail: String| Problem::new(Code::MalformedJson, detail);
+    let text = std::str::from_utf8(body).map_err(|error| malformed(format!("the body is not UTF-8: {error}")))?;
+    if text.trim_ascii().is_empty() {
+        return Err(malformed("the body is empty".to_owned()));
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    let value = seed.deserialize(&mut json).map_err(|error| malformed(error.to_string()))?;
+    json.end().map_err(|error| malformed(error.to_string()))?;
+    Ok(value)
+}
+
+fn unknown(field: &str) -> FieldError {
+    FieldError::new(field.to_owned(), "unknown", "is not a member of this request")
+}
+
+fn repeated(field: String) -> FieldError {
+    FieldError::new(field, "duplicate", "stands there more than once")
+}
+
+fn not_an_object(place: Place) -> FieldError {
+    FieldError::new(place.itself(), "type", "must be a JSON object")
+}
+
+/// The name of a member, resolved without a copy.
+enum Name {
+    Known(Member),
+    Atomic,
+    Operations,
+    Unknown(String),
+}
+
+struct NameSeed;
+
+impl<'de> DeserializeSeed<'de> for NameSeed {
+    type Value = Name;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Name, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NameSeed {
+    type Value = Name;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a member")
+    }
+    fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+        Ok(match Member::named(name) {
+            Some(member) => Name::Known(member),
+            None if name == "atomic" => Name::Atomic,
+            None if name == "operations" => Name::Operations,
+            None => Name::Unknown(name.chars().take(64).collect()),
+        })
+    }
+}
+
+/// Visits of everything that is not wanted, which become the value `$otherwise`.
+macro_rules! visit_others {
+    ($this:ident => $otherwise:expr) => {
+        fn visit_bool<E>($this, _: bool) -> Result<Self::Value, E> { Ok($otherwise) }
+        fn visit_i64<E>($this, _: i64) -> Result<Self::Value, E> { Ok($otherwise) }
+        fn visit_u64<E>($this, _: u64) -> Result<Self::Value, E> { Ok($otherwise) }
+        fn visit_f64<E>($this, _: f64) -> Result<Self::Value, E> { Ok($otherwise) }
+        fn visit_str<E>($this, _: &str) -> Result<Self::Value, E> { Ok($otherwise) }
+        fn visit_unit<E>($this) -> Result<Self::Value, E> { Ok($otherwise) }
+    };
+}
+
+struct ObjectSeed<'e> {
+    place: Place,
+    errors: &'e mut Vec<FieldError>,
+}
+
+impl ObjectSeed<'_> {
+    fn mistaken<'a>(self) -> Option<Members<'a>> {
+        self.errors.push(not_an_object(self.place));
+        None
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for ObjectSeed<'_> {
+    type Value = Option<Members<'de>>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ObjectSeed<'_> {
+    type Value = Option<Members<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+        let mut members = Members::default();
+        let mut seen = [false; Member::COUNT];
+        while let Some(name) = object.next_key_seed(NameSeed)? {
+            match name {
+                Name::Known(member) => {
+                    let value: &RawValue = object.next_value()?;
+                    if std::mem::replace(&mut seen[member as usize], true) {
+                        self.errors.push(repeated(self.place.field(member.name())));
+                    }
+                    members.0[member as usize] = Some(value.get()).filter(|raw| *raw != "null");
+                }
+                Name::Atomic => {
+                    object.next_value::<IgnoredAny>()?;
+                    self.errors.push(unknown(&self.place.field("atomic")));
+                }
+                Name::Operations => {
+                    object.next_value::<IgnoredAny>()?;
+                    self.errors.push(unknown(&self.place.field("operations")));
+                }
+                Name::Unknown(name) => {
+                    object.next_value::<IgnoredAny>()?;
+                    self.errors.push(unknown(&self.place.field(&name)));
+                }
+            }
+        }
+        Ok(Some(members))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        while array.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(self.mistaken())
+    }
+
+    visit_others!(self => self.mistaken());
+}
+
+struct BatchSeed<'e> {
+    limit: usize,
+    errors: &'e mut Vec<FieldError>,
+}
+
+impl BatchSeed<'_> {
+    fn mistaken<'a>(self) -> BatchMembers<'a> {
+        self.errors.push(not_an_object(Place::Body));
+        BatchMembers::default()
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for BatchSeed<'_> {
+    type Value = BatchMembers<'de>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for BatchSeed<'_> {
+    type Value = BatchMembers<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+        let mut batch = BatchMembers::default();
+        while let Some(name) = object.next_key_seed(NameSeed)? {
+            match name {
+                Name::Atomic => {
+                    let value: &RawValue = object.next_value()?;
+                    if batch.atomic.replace(value.get()).is_some() {
+                        self.errors.push(repeated("atomic".to_owned()));
+                    }
+                }
+                Name::Operations => {
+                    let seed = OperationsSeed { limit: self.limit, errors: &mut *self.errors };
+                    if batch.operations.replace(object.next_value_seed(seed)?).is_some() {
+                        self.errors.push(repeated("operations".to_owned()));
+                    }
+                }
+                Name::Known(member) => {
+                    object.next_value::<IgnoredAny>()?;
+                    self.errors.push(unknown(member.name()));
+                }
+                Name::Unknown(name) => {
+                    object.next_value::<IgnoredAny>()?;
+                    self.errors.push(unknown(&name));
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        while array.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(self.mistaken())
+    }
+
+    visit_others!(self => self.mistaken());
+}
+
+struct OperationsSeed<'e> {
+    limit: usize,
+    errors: &'e mut Vec<FieldError>,
+}
+
+impl OperationsSeed<'_> {
+    fn mistaken<'a>(self) -> Vec<Option<Members<'a>>> {
+        self.errors.push(FieldError::new("operations", "type", "must be an array of operations"));
+        Vec::new()
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for OperationsSeed<'_> {
+    type Value = Vec<Option<Members<'de>>>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OperationsSeed<'_> {
+    type Value = Vec<Option<Members<'de>>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of operations")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        let mut operations = Vec::new();
+        while operations.len() < self.limit {
+            let place = Place::Operation(operations.len());
+            match array.next_element_seed(ObjectSeed { place, errors: &mut *self.errors })? {
+                Some(members) => operations.push(members),
+                None => return Ok(operations),
+            }
+        }
+        let mut surplus = 0_usize;
+        while array.next_element::<IgnoredAny>()?.is_some() {
+            surplus += 1;
+        }
+        if surplus > 0 {
+            let detail = format!("has {} operations, and may have at most {}", self.limit + surplus, self.limit);
+            self.errors.push(FieldError::new("operations", "too-many", detail));
+        }
+        Ok(operations)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(self.mistaken())
+    }
+
+    visit_others!(self => self.mistaken());
+}

@@ -1,0 +1,120 @@
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::*;
+use crate::http::problem::Code;
+use crate::http::router;
+
+/// Every route with its method, its statuses, and parameters that must be described.
+const ROUTES: &[(&str, &str, &[u16], &[&str])] = &[
+    ("post", "/wallets", &[201, 400, 408, 409, 413, 415, 422, 500, 503, 504], &["Idempotency-Key", "X-Correlation-Id"]),
+    ("get", "/wallets", &[200, 400, 500, 503], &["ownerId", "minBalance", "maxBalance", "limit", "cursor"]),
+    ("get", "/wallets/{id}", &[200, 304, 400, 404, 500, 503], &["id", "minVersion", "version", "at"]),
+    ("post", "/wallets/{id}/credit", MOVES, &["id", "Idempotency-Key", "If-Match", "X-Correlation-Id", "traceparent"]),
+    ("post", "/wallets/{id}/debit", MOVES, &["id", "Idempotency-Key", "If-Match", "X-Correlation-Id", "traceparent"]),
+    ("post", "/wallets/{id}/transfer", MOVES, &["id", "Idempotency-Key", "If-Match", "X-Correlation-Id"]),
+    (
+        "get",
+        "/wallets/{id}/transactions",
+        &[200, 400, 404, 500, 503],
+        &["id", "type", "from", "to", "order", "limit", "cursor", "Accept"],
+    ),
+    ("get", "/wallets/{id}/events", &[200, 400, 404, 500, 503], &["id", "fromVersion", "limit", "cursor"]),
+    ("post", "/batch", &[200, 400, 408, 409, 413, 415, 422, 500, 503, 504], &["Idempotency-Key"]),
+    ("get", "/health", &[200, 503], &[]),
+    ("get", "/health/live", &[200], &[]),
+    ("get", "/health/ready", &[200, 503], &[]),
+    ("get", "/metrics", &[200, 500, 503], &[]),
+    ("get", "/", &[200], &[]),
+    ("get", "/openapi.json", &[200], &[]),
+    ("get", "/docs", &[307], &[]),
+    ("get", "/problems/{code}", &[200, 404], &["code"]),
+];
+
+const MOVES: &[u16] = &[200, 400, 404, 408, 409, 412, 413, 415, 422, 500, 503, 504];
+
+fn document() -> Value {
+    serde_json::from_str(&json()).unwrap()
+}
+
+#[test]
+fn the_document_is_openapi_3_1() {
+    let document = document();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1."), "{}", document["openapi"]);
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn every_route_is_described_with_its_statuses_and_parameters() {
+    let document = document();
+    for (method, path, statuses, parameters) in ROUTES {
+        let operation = &document["paths"][path][method];
+        let described: BTreeSet<u16> = operation["responses"]
+            .as_object()
+            .unwrap_or_else(|| panic!("{method} {path} is not described"))
+            .keys()
+            .map(|status| status.parse().unwrap())
+            .collect();
+        assert_eq!(described, statuses.iter().copied().collect(), "{method} {path}");
+        let named: Vec<&str> = operation["parameters"]
+            .as_array()
+            .map(|all| all.iter().map(|one| one["name"].as_str().unwrap()).collect())
+            .unwrap_or_default();
+        for parameter in *parameters {
+            assert!(named.contains(parameter), "{method} {path} does not describe {parameter}, only {named:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_described_is_what_is_routed() {
+    let document = document();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let concrete = path.replace("{id}", "w").replace("{code}", "not-found");
+        let resource = router::find(&concrete).unwrap_or_else(|| panic!("{path} is described and not routed"));
+        for method in operations.as_object().unwrap().keys() {
+            assert!(resource.allow().to_ascii_lowercase().contains(method.as_str()), "{method} {path}");
+            assert!(
+                ROUTES.iter().any(|route| route.0 == method && route.1 == path),
+                "{method} {path} is not in the table"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_code_is_named_where_its_status_is_described() {
+    let text = json();
+    for code in Code::ALL {
+        assert!(text.contains(&format!("`{}`", code.name())), "{} is not described", code.name());
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    let document = document();
+    let text = json();
+    for reference in text.split("\"$ref\":\"#/").skip(1) {
+        let pointer = format!("/{}", reference.split('"').next().unwrap());
+        assert!(document.pointer(&pointer).is_some(), "{pointer} leads nowhere");
+    }
+}
+
+#[test]
+fn requests_in_the_examples_are_accepted() {
+    use crate::http::operations::{self, Movement};
+    use wallex_core::{currency::Currency, id::WalletId};
+
+    let document = document();
+    let example = |schema: &str| {
+        let example = &document["components"]["schemas"][schema]["example"];
+        assert!(!example.is_null(), "{schema} has no example");
+        example.to_string().into_bytes()
+    };
+    let (usd, wallet) = (Currency::parse("USD").unwrap(), || WalletId::parse("w").unwrap());
+    assert!(operations::create(&example("CreateWallet"), usd, wallet).is_ok());
+    assert!(operations::movement(&example("MoveMoney"), Movement::Debit, wallet()).is_ok());
+    assert!(operations::movement(&example("TransferMoney"), Movement::Transfer, wallet()).is_ok());
+    assert!(operations::batch(&example("Batch"), 10, usd, |_| wallet()).is_ok());
+}

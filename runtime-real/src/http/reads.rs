@@ -1,0 +1,131 @@
+//! The ways to stored data: the read model and the ledger in the database, histories in the event store.
+//!
+//! Owns the mapping of their errors to problems, and keeps blocking reads of files away from the threads that serve
+//! requests. Trouble with storage is 503: nothing was done, and it may pass.
+
+use std::time::Duration;
+
+use wallex_core::command::Unavailable;
+use wallex_core::event::Event;
+use wallex_core::id::{Position, Version, WalletId};
+use wallex_core::projector::LedgerEntry;
+use wallex_core::time::Timestamp;
+use wallex_core::wallet::Wallet;
+use wallex_journal::{JournalError, OsStorage, Reader};
+
+use super::problem::{Code, Problem};
+use super::state::Service;
+use crate::database::queries::{Cursor, CursorError, Page, QueryError, TransactionFilter, WalletFilter};
+
+/// A point in a wallet's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Right after the event with this version.
+    Version(Version),
+    /// Right after the last event that is not later.
+    Time(Timestamp),
+}
+
+/// A wallet of the read model.
+pub(super) async fn wallet(service: &Service, id: &WalletId) -> Result<Option<Wallet>, Problem> {
+    service.queries.wallet(id).await.map_err(of_query)
+}
+
+/// A wallet of the read model at `min_version` or later (INV-12); nothing when it did not get there in time.
+pub(super) async fn wallet_at_least(
+    service: &Service,
+    id: &WalletId,
+    min_version: Version,
+) -> Result<Option<Wallet>, Problem> {
+    let wait = Duration::from_millis(service.config.http.min_version_wait_ms);
+    let found = service.queries.wait_for_version(id, min_version, wait).await.map_err(of_query)?;
+    Ok(found.filter(|wallet| wallet.version >= min_version))
+}
+
+/// Wallets of the read model.
+pub(super) async fn wallets(service: &Service, filter: &WalletFilter) -> Result<Page<Wallet>, Problem> {
+    service.queries.wallets(filter).await.map_err(of_query)
+}
+
+/// Entries of the ledger.
+pub(super) async fn transactions(
+    service: &Service,
+    id: &WalletId,
+    filter: &TransactionFilter,
+) -> Result<Page<LedgerEntry>, Problem> {
+    service.queries.transactions(id, filter).await.map_err(of_query)
+}
+
+/// A wallet as it was, from the event store.
+pub(super) async fn wallet_at(service: &Service, id: &WalletId, moment: Moment) -> Result<Option<Wallet>, Problem> {
+    let id = id.clone();
+    from_log(service, move |log| match moment {
+        Moment::Version(version) => log.wallet_at_version(&id, version),
+        Moment::Time(time) => log.wallet_at_time(&id, time),
+    })
+    .await
+}
+
+/// Events of a wallet from a version on, from the event store.
+pub(super) async fn events(
+    service: &Service,
+    id: &WalletId,
+    from: Version,
+    limit: usize,
+) -> Result<Vec<Event>, Problem> {
+    let id = id.clone();
+    let recorded = from_log(service, move |log| log.read_stream(&id, from, limit)).await?;
+    Ok(recorded.into_iter().map(|recorded| recorded.event).collect())
+}
+
+/// When the first event after `position` happened, if there is one.
+pub(super) async fn time_of_next(service: &Service, position: Position) -> Result<Option<Timestamp>, Problem> {
+    let next = from_log(service, move |log| log.read_all(position, 1)).await?;
+    Ok(next.first().map(|recorded| recorded.event.occurred_at))
+}
+
+/// The cursor in a request.
+pub(super) fn cursor(text: Option<&str>) -> Result<Option<Cursor>, Problem> {
+    text.map(Cursor::decode).transpose().map_err(|error| of_cursor(&error))
+}
+
+async fn from_log<T: Send + 'static>(
+    service: &Service,
+    read: impl FnOnce(&Reader<OsStorage>) -> Result<T, JournalError> + Send + 'static,
+) -> Result<T, Problem> {
+    let log = service.log.clone();
+    match tokio::task::spawn_blocking(move || read(&log)).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(of_journal(&error)),
+        Err(_panicked) => Err(Problem::new(Code::InternalError, "reading the event store failed")),
+    }
+}
+
+pub(super) fn of_query(error: QueryError) -> Problem {
+    match error {
+        QueryError::Cursor(error) => of_cursor(&error),
+        QueryError::Database(error) => {
+            tracing::warn!(%error, "the database could not be read");
+            Problem::new(Code::Unavailable, "the database is not available")
+        }
+    }
+}
+
+fn of_cursor(error: &CursorError) -> Problem {
+    match error {
+        CursorError::Damaged => Problem::new(Code::CursorInvalid, "the cursor is damaged"),
+        CursorError::Foreign => Problem::new(Code::CursorInvalid, "the cursor belongs to another list or filter"),
+    }
+}
+
+fn of_journal(error: &JournalError) -> Problem {
+    tracing::error!(%error, "the event store could not be read");
+    match error {
+        JournalError::Damaged(_) | JournalError::Unreadable { .. } | JournalError::Inconsistent { .. } => {
+            Problem::unavailable(Unavailable::Damaged)
+        }
+        JournalError::Locked(_) | JournalError::Io { .. } | JournalError::SegmentSize(_) | JournalError::Stopped(_) => {
+            Problem::unavailable(Unavailable::EventStore)
+        }
+    }
+}

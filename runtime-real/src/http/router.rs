@@ -1,0 +1,235 @@
+//! Finds what a request is for, runs it, and answers every problem in one form.
+//!
+//! A match over the path instead of a stack of layers: a request costs one future, and nothing on its way allocates but
+//! ids and the answer. Rare resources are boxed, so that the future of a write stays small. A panic in a resource is a
+//! 500 for this request and nobody else's trouble.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
+
+use hyper::body::{Body as HttpBody, Bytes};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response};
+use wallex_core::id::WalletId;
+
+use super::headers::Correlation;
+use super::operations::Movement;
+use super::problem::{Code, FieldError, Problem};
+use super::query::percent_decoded;
+use super::response::{Body, X_CORRELATION_ID};
+use super::state::Service;
+use super::writes::Call;
+use super::{batch, documentation, events, health, transactions, wallets, writes};
+
+/// What stands at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Resource<'a> {
+    Root,
+    Wallets,
+    Wallet(Cow<'a, str>),
+    Move(Movement, Cow<'a, str>),
+    Transactions(Cow<'a, str>),
+    Events(Cow<'a, str>),
+    Batch,
+    Health,
+    Live,
+    Ready,
+    Metrics,
+    OpenApi,
+    Docs(&'a str),
+    ProblemPage(&'a str),
+}
+
+const READ: &str = "GET, HEAD";
+const WRITE: &str = "POST";
+const BOTH: &str = "GET, HEAD, POST";
+
+/// The resource at `path`.
+pub(super) fn find(path: &str) -> Option<Resource<'_>> {
+    if let Some(rest) = path.strip_prefix("/wallets") {
+        let Some(rest) = rest.strip_prefix('/') else { return rest.is_empty().then_some(Resource::Wallets) };
+        let (id, tail) = rest.split_once('/').map_or((rest, None), |(id, tail)| (id, Some(tail)));
+        if id.is_empty() {
+            return None;
+        }
+        // What cannot be decoded stays as it is, and is refused as an id.
+        let id = percent_decoded(id).unwrap_or(Cow::Borrowed(id));
+        return Some(match tail {
+            None => Resource::Wallet(id),
+            Some("credit") => Resource::Move(Movement::Credit, id),
+            Some("debit") => Resource::Move(Movement::Debit, id),
+            Some("transfer") => Resource::Move(Movement::Transfer, id),
+            Some("transactions") => Resource::Transactions(id),
+            Some("events") => Resource::Events(id),
+            Some(_) => return None,
+        });
+    }
+    match path {
+        "/" => Some(Resource::Root),
+        "/batch" => Some(Resource::Batch),
+        "/health" => Some(Resource::Health),
+        "/health/live" => Some(Resource::Live),
+        "/health/ready" => Some(Resource::Ready),
+        "/metrics" => Some(Resource::Metrics),
+        "/openapi.json" => Some(Resource::OpenApi),
+        "/docs" => Some(Resource::Docs("")),
+        _ => match path.strip_prefix("/docs/") {
+            Some(file) => Some(Resource::Docs(file)),
+            None => path.strip_prefix("/problems/").map(Resource::ProblemPage),
+        },
+    }
+}
+
+impl Resource<'_> {
+    /// The methods it takes, as `Allow` has them.
+    pub(super) fn allow(&self) -> &'static str {
+        match self {
+            Self::Wallets => BOTH,
+            Self::Move(..) | Self::Batch => WRITE,
+            Self::Root
+            | Self::Wallet(_)
+            | Self::Transactions(_)
+            | Self::Events(_)
+            | Self::Health
+            | Self::Live
+            | Self::Ready
+            | Self::Metrics
+            | Self::OpenApi
+            | Self::Docs(_)
+            | Self::ProblemPage(_) => READ,
+        }
+    }
+}
+
+/// Answers one request.
+pub async fn handle<B>(service: &Service, request: Request<B>) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let (head, body) = request.into_parts();
+    let correlation = Correlation::of(&head.headers);
+    let answered = {
+        let mut answering = std::pin::pin!(answer(service, &head, body, &correlation));
+        let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))) {
+            Ok(polled) => polled,
+            Err(panic) => Poll::Ready(Err(panicked(panic.as_ref(), &correlation))),
+        });
+        caught.await
+    };
+    let mut response = answered.unwrap_or_else(|problem| problem.response(&correlation.id));
+    log(&head, &response, &correlation);
+    service.metrics.responded(response.status());
+    response.headers_mut().insert(X_CORRELATION_ID, correlation.header);
+    response
+}
+
+async fn answer<B>(
+    service: &Service,
+    head: &Parts,
+    body: B,
+    correlation: &Correlation,
+) -> Result<Response<Body>, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let path = head.uri.path();
+    let Some(resource) = find(path) else {
+        return Err(Problem::new(Code::NotFound, format!("there is nothing at {path}")));
+    };
+    let post = head.method == Method::POST;
+    let get = head.method == Method::GET || head.method == Method::HEAD;
+    let call = Call { service, head, body, correlation };
+    match resource {
+        Resource::Move(Movement::Credit, id) if post => writes::credit(call, wallet_id(&id)?).await,
+        Resource::Move(Movement::Debit, id) if post => writes::debit(call, wallet_id(&id)?).await,
+        Resource::Move(Movement::Transfer, id) if post => writes::transfer(call, wallet_id(&id)?).await,
+        Resource::Wallets if post => writes::create(call).await,
+        Resource::Batch if post => Box::pin(batch::batch(call)).await,
+        Resource::Wallet(id) if get => Box::pin(wallets::one(service, head, wallet_id(&id)?)).await,
+        other if get && other.allow() != WRITE => Box::pin(read(service, head, other, correlation)).await,
+        other => Err(Problem::method_not_allowed(other.allow())),
+    }
+}
+
+/// The resources that are only read, but for the wallet.
+async fn read(
+    service: &Service,
+    head: &Parts,
+    resource: Resource<'_>,
+    correlation: &Correlation,
+) -> Result<Response<Body>, Problem> {
+    match resource {
+        Resource::Wallets => wallets::many(service, head).await,
+        Resource::Wallet(id) => wallets::one(service, head, wallet_id(&id)?).await,
+        Resource::Transactions(id) => transactions::of_wallet(service, head, wallet_id(&id)?, correlation).await,
+        Resource::Events(id) => events::of_wallet(service, head, wallet_id(&id)?).await,
+        Resource::Health => Ok(health::everything(service).await),
+        Resource::Live => Ok(health::live(service)),
+        Resource::Ready => Ok(health::ready(service).await),
+        Resource::Metrics => health::metrics(service).await,
+        Resource::Root => Ok(documentation::root()),
+        Resource::OpenApi => Ok(documentation::openapi()),
+        Resource::Docs(file) => documentation::page(file),
+        Resource::ProblemPage(code) => documentation::problem(code),
+        Resource::Move(..) | Resource::Batch => Err(Problem::method_not_allowed(WRITE)),
+    }
+}
+
+fn wallet_id(text: &str) -> Result<WalletId, Problem> {
+    WalletId::parse(text)
+        .map_err(|error| Problem::validation(vec![FieldError::new("walletId", "format", error.to_string())]))
+}
+
+fn panicked(panic: &(dyn Any + Send), correlation: &Correlation) -> Problem {
+    let reason = panic.downcast_ref::<&str>().copied();
+    let reason = reason.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown");
+    tracing::error!(correlation_id = correlation.id.as_str(), reason, "a request panicked");
+    Problem::new(Code::InternalError, "a defect of the service; its log has the correlation id")
+}
+
+fn log(head: &Parts, response: &Response<Body>, correlation: &Correlation) {
+    let (status, correlation_id) = (response.status().as_u16(), correlation.id.as_str());
+    if status >= 500 {
+        tracing::warn!(correlation_id, method = %head.method, path = head.uri.path(), status, "request failed");
+    } else {
+        tracing::debug!(correlation_id, method = %head.method, path = head.uri.path(), status, "request");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_their_resources() {
+        let id = || Cow::Borrowed("w:1");
+        for (path, resource) in [
+            ("/", Some(Resource::Root)),
+            ("/wallets", Some(Resource::Wallets)),
+            ("/wallets/w:1", Some(Resource::Wallet(id()))),
+            ("/wallets/w%3A1", Some(Resource::Wallet(id()))),
+            ("/wallets/%zz", Some(Resource::Wallet(Cow::Borrowed("%zz")))),
+            ("/wallets/w:1/credit", Some(Resource::Move(Movement::Credit, id()))),
+            ("/wallets/w:1/debit", Some(Resource::Move(Movement::Debit, id()))),
+            ("/wallets/w:1/transfer", Some(Resource::Move(Movement::Transfer, id()))),
+            ("/wallets/w:1/transactions", Some(Resource::Transactions(id()))),
+            ("/wallets/w:1/events", Some(Resource::Events(id()))),
+            ("/docs/index.css", Some(Resource::Docs("index.css"))),
+            ("/problems/not-found", Some(Resource::ProblemPage("not-found"))),
+            ("/wallets/", None),
+            ("/wallets//credit", None),
+            ("/wallets/w:1/", None),
+            ("/wallets/w:1/credit/", None),
+            ("/walletsx", None),
+            ("/Wallets", None),
+            ("/health/", None),
+            ("", None),
+            ("*", None),
+        ] {
+            assert_eq!(find(path), resource, "{path}");
+        }
+    }
+}
