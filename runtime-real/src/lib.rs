@@ -2,18 +2,26 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`broker`] | the embedded broker: partitions in memory, older messages from the outbox |
 //! | [`cli`] | the command line: one file per verb |
 //! | [`config`] | the configuration, parsed once into types |
 //! | [`driver`] | the two loops that feed the core: the command path and the pipeline |
 //! | [`database`] | SQLite: outbox, progress, projections, and the queries on them |
+//! | [`embedded`] | the embedded profile, put together |
 //! | [`http`] | the HTTP interface: one file per resource |
+//! | [`layout`] | what stands where in a data directory |
+//! | [`leases`] | the embedded lease table |
 //! | [`load`] | the load generator behind `wallex load` |
 //! | [`verify`] | the proof of the invariants behind `wallex verify` |
 
+pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod database;
 pub mod driver;
+pub mod embedded;
 pub mod http;
+pub mod layout;
+pub mod leases;
 pub mod load;
 pub mod verify;

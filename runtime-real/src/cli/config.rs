@@ -41,6 +41,6 @@ pub(super) fn run(args: &ConfigArgs) -> Exit {
         Action::Print(_) => loaded.print(),
     };
     // A reader that went away has seen what it wanted.
-    let _ = emit(&text);
+    let _ = emit(text.as_bytes());
     Exit::Done
 }

@@ -90,7 +90,7 @@ pub(super) fn run(args: &LoadArgs) -> Exit {
             } else {
                 format!("{report}\nseed {seed}\n")
             };
-            match emit(&text) {
+            match emit(text.as_bytes()) {
                 Ok(()) if report.is_clean() => Exit::Done,
                 Ok(()) | Err(_) => Exit::Finding,
             }

@@ -7,8 +7,10 @@
 #![allow(clippy::print_stdout)]
 
 mod config;
+mod events;
 mod load;
 mod serve;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -68,6 +70,10 @@ enum Verb {
     Serve(serve::ServeArgs),
     /// Put a service under load and check the money at the end.
     Load(load::LoadArgs),
+    /// Prove that event log, outbox, read model and ledger agree.
+    Verify(verify::VerifyArgs),
+    /// Show raw events of the log.
+    Events(events::EventsArgs),
     /// Check or show the configuration.
     Config(config::ConfigArgs),
 }
@@ -110,6 +116,8 @@ pub fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Serve(args) => serve::run(args),
         Verb::Load(args) => load::run(&args).into(),
+        Verb::Verify(args) => verify::run(&args).into(),
+        Verb::Events(args) => events::run(&args).into(),
         Verb::Config(args) => config::run(&args).into(),
     }
 }
@@ -120,10 +128,10 @@ fn complain(trouble: &dyn std::fmt::Display) {
 }
 
 /// Writes to standard output; a reader that went away ends the process quietly, as other tools do.
-fn emit(text: &str) -> std::io::Result<()> {
+fn emit(bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    out.write_all(bytes)?;
     out.flush()
 }
 

@@ -14,8 +14,8 @@ use wallex_core::projector::partition_of;
 
 use super::report::Verdict;
 
-/// How far a projection got: for each partition the last position it took, and for wallets it holds back the first
-/// version it did not take.
+/// How far a consumer got: for each partition the last position it took, and for wallets it holds back the first
+/// version it set aside. The feeder and the relay have partition 0 only.
 #[derive(Clone, Debug, Default)]
 pub struct Reached {
     /// By partition.
@@ -24,13 +24,71 @@ pub struct Reached {
     pub held_from: HashMap<String, u64>,
 }
 
+/// How far everybody got.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Log to outbox.
+    pub feeder: Reached,
+    /// Outbox to partitions.
+    pub relay: Reached,
+    /// Partitions to read model.
+    pub read_model: Reached,
+    /// Partitions to ledger.
+    pub ledger: Reached,
+}
+
+/// Where an event stands with a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Still to come.
+    Ahead,
+    /// Set aside by the consumer.
+    Held,
+    /// Taken.
+    Taken,
+}
+
 impl Reached {
-    /// Whether the projection has taken this event.
-    #[must_use]
-    pub fn includes(&self, partition: u16, position: u64, event: &Event) -> bool {
-        position <= self.positions.get(&partition).copied().unwrap_or(0)
-            && self.held_from.get(event.wallet_id.as_str()).is_none_or(|held| event.version.0 < *held)
+    fn standing(&self, partition: u16, position: u64, event: &Event) -> Standing {
+        let taken_up_to = self.positions.get(&partition).copied().unwrap_or(0);
+        match self.held_from.get(event.wallet_id.as_str()) {
+            _ if position > taken_up_to => Standing::Ahead,
+            Some(held_from) if event.version.0 >= *held_from => Standing::Held,
+            Some(_) | None => Standing::Taken,
+        }
     }
+}
+
+/// Counts for one consumer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events that are still to come.
+    pub ahead: u64,
+    /// Events that the consumer set aside.
+    pub held: u64,
+}
+
+impl Counts {
+    fn count(&mut self, standing: Standing) {
+        match standing {
+            Standing::Ahead => self.ahead += 1,
+            Standing::Held => self.held += 1,
+            Standing::Taken => {}
+        }
+    }
+}
+
+/// Counts for everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AllCounts {
+    /// See [`Progress::feeder`].
+    pub feeder: Counts,
+    /// See [`Progress::relay`].
+    pub relay: Counts,
+    /// See [`Progress::read_model`].
+    pub read_model: Counts,
+    /// See [`Progress::ledger`].
+    pub ledger: Counts,
 }
 
 /// What the read model must show for a wallet.
@@ -123,14 +181,15 @@ struct OpenLeg {
 
 /// The fold of the whole log.
 pub struct LogFold<'a> {
-    read_model: &'a Reached,
-    ledger: &'a Reached,
+    progress: &'a Progress,
     wallets: HashMap<WalletId, Folded>,
     /// Transfers of which one leg was seen. Both legs are in one append, so there are few.
     open: HashMap<TransferId, OpenLeg>,
     /// What came in from outside minus what went out, by currency.
     external: HashMap<Currency, i128>,
     transfers: u64,
+    /// How many events everybody has before them, and how many they set aside.
+    pub counts: AllCounts,
     /// Events so far.
     pub events: u64,
     /// Position of the last event.
@@ -143,14 +202,14 @@ pub struct LogFold<'a> {
 impl<'a> LogFold<'a> {
     /// A fold that has seen nothing.
     #[must_use]
-    pub fn new(read_model: &'a Reached, ledger: &'a Reached) -> Self {
+    pub fn new(progress: &'a Progress) -> Self {
         Self {
-            read_model,
-            ledger,
+            progress,
             wallets: HashMap::new(),
             open: HashMap::new(),
             external: HashMap::new(),
             transfers: 0,
+            counts: AllCounts::default(),
             events: 0,
             head: 0,
             inv_01: Verdict::new("INV-01", "money is conserved; a transfer has both legs or none"),
@@ -173,9 +232,7 @@ impl<'a> LogFold<'a> {
         };
         self.take_transfer(event, change);
         let Some(row) = self.take_row(position, event, change) else { return };
-        let partition = partition_of(&event.wallet_id);
-        let in_read_model = self.read_model.includes(partition, position, event);
-        let in_ledger = self.ledger.includes(partition, position, event);
+        let (in_read_model, in_ledger) = self.stand(position, event);
         let folded = self.wallets.entry(event.wallet_id.clone()).or_insert_with(|| Folded {
             now: row.clone(),
             read_model: None,
@@ -188,6 +245,28 @@ impl<'a> LogFold<'a> {
             folded.ledger.add(&ledger_row(event, change));
         }
         folded.now = row;
+    }
+
+    /// Counts the event for everybody, and says whether it must show in the read model and in the ledger.
+    fn stand(&mut self, position: u64, event: &Event) -> (bool, bool) {
+        let (progress, counts) = (self.progress, &mut self.counts);
+        counts.feeder.count(progress.feeder.standing(0, position, event));
+        let relay = progress.relay.standing(0, position, event);
+        counts.relay.count(relay);
+        let partition = partition_of(&event.wallet_id);
+        let [in_read_model, in_ledger] =
+            [(&progress.read_model, &mut counts.read_model), (&progress.ledger, &mut counts.ledger)].map(
+                |(reached, counts)| {
+                    // What the relay set aside was never published: it is to come, wherever the consumer is.
+                    let standing = match relay {
+                        Standing::Held | Standing::Ahead => Standing::Ahead,
+                        Standing::Taken => reached.standing(partition, position, event),
+                    };
+                    counts.count(standing);
+                    standing == Standing::Taken
+                },
+            );
+        (in_read_model, in_ledger)
     }
 
     /// The wallet after the event; nothing when the event has no place to go.
@@ -313,3 +392,7 @@ fn ledger_row(event: &Event, change: i128) -> LedgerRow<'_> {
         correlation_id: event.correlation_id.as_str(),
     }
 }
+
+#[cfg(test)]
+#[path = "fold_tests.rs"]
+mod tests;

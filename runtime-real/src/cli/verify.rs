@@ -1,0 +1,58 @@
+//! `wallex verify`: arguments, and the table of verdicts.
+
+use clap::Args;
+
+use super::{Configured, Exit, complain, emit};
+use crate::verify;
+
+const EXAMPLES: &str = "\
+Examples:
+  wallex verify                            on ./wallex-data, beside a running service or without one
+  wallex verify --data-dir /var/lib/wallex --json
+  wallex verify && echo every invariant holds
+
+The exit code is 1 when an invariant is violated or the log is damaged, 3 when log or database cannot be read.";
+
+/// Arguments of `wallex verify`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    configured: Configured,
+    /// Verdicts as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Verifies.
+pub(super) fn run(args: &VerifyArgs) -> Exit {
+    let loaded = match args.configured.read(Vec::new()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            complain(&error);
+            return Exit::Usage;
+        }
+    };
+    let directory = &loaded.config.data_dir;
+    if !directory.is_dir() {
+        complain(&format_args!("there is no data directory {}", directory.display()));
+        return Exit::Unavailable;
+    }
+    match verify::run(directory) {
+        Ok(report) => {
+            let text = if args.json {
+                serde_json::to_string_pretty(&report).map(|json| json + "\n").unwrap_or_default()
+            } else {
+                report.to_string()
+            };
+            match emit(text.as_bytes()) {
+                Ok(()) if report.holds => Exit::Done,
+                Ok(()) | Err(_) => Exit::Finding,
+            }
+        }
+        Err(error) => {
+            complain(&error);
+            if error.is_damage() { Exit::Finding } else { Exit::Unavailable }
+        }
+    }
+}
