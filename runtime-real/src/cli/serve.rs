@@ -1,16 +1,32 @@
-//! `wallex serve`: arguments.
+//! `wallex serve`: the service, from the first log line to the last acknowledged request.
 
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use wallex_core::effect::Completion;
 
 use super::{Configured, Exit, complain};
+use crate::config::{Config, LogFormat};
+use crate::database::Database;
+use crate::driver::now;
+use crate::embedded::{Embedded, StartError};
+use crate::http::{Parts, Service};
 
 const EXAMPLES: &str = "\
 Examples:
   wallex serve
   wallex serve --listen 0.0.0.0:3000 --data-dir /var/lib/wallex
   wallex serve --config wallex.toml";
+
+/// How often published outbox rows beyond their retention are deleted.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
+/// Rows deleted in one transaction.
+const RETENTION_ROWS: usize = 1_000;
 
 /// Arguments of `wallex serve`.
 #[derive(Debug, Args)]
@@ -26,16 +42,131 @@ pub(super) struct ServeArgs {
     listen: Option<String>,
 }
 
+/// Why the service ended other than by a signal.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("the service cannot go on: {0}")]
+    Io(#[from] std::io::Error),
+}
+
 /// Runs the service until SIGTERM or SIGINT.
 pub(super) fn run(args: ServeArgs) -> ExitCode {
     let mut flags = Vec::new();
     flags.extend(args.profile.map(|profile| ("profile", "--profile", profile)));
     flags.extend(args.listen.map(|listen| ("listen", "--listen", listen)));
-    match args.configured.read(flags) {
-        Ok(_) => Exit::Unavailable.into(),
+    let config = match args.configured.read(flags) {
+        Ok(loaded) => loaded.config,
         Err(error) => {
             complain(&error);
-            Exit::Usage.into()
+            return Exit::Usage.into();
         }
+    };
+    start_logging(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("wallex-main")
+        .enable_all()
+        .build();
+    let ended = runtime.map_err(ServeError::Io).and_then(|runtime| runtime.block_on(serve(Arc::new(config))));
+    match ended {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => {
+            complain(&error);
+            Exit::Unavailable.into()
+        }
+    }
+}
+
+async fn serve(config: Arc<Config>) -> Result<(), ServeError> {
+    let began = Instant::now();
+    // Signals first: one that comes during recovery ends the service as soon as it could begin.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let address = config.listen;
+    let listener = TcpListener::bind(address).map_err(|source| ServeError::Listen { address, source })?;
+    let address = listener.local_addr()?;
+    let embedded = Embedded::start(&config).await?;
+    let service = Arc::new(Service::new(Parts {
+        engine: embedded.engine(),
+        gauges: embedded.gauges(),
+        pipeline: embedded.pipeline(),
+        log: embedded.log(),
+        queries: embedded.queries(),
+        config: Arc::clone(&config),
+    }));
+    let (stop, stopping) = watch::channel(false);
+    let http = {
+        let service = Arc::clone(&service);
+        std::thread::Builder::new()
+            .name("wallex-accept".to_owned())
+            .spawn(move || crate::http::serve(&service, listener, stopping))?
+    };
+    println!(
+        "wallex is ready on http://{address} (profile embedded, data in {}, {} events recovered in {} ms)",
+        config.data_dir.display(),
+        embedded.recovery().position,
+        began.elapsed().as_millis(),
+    );
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: finishing what is in flight"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: finishing what is in flight"),
+        () = keep_retention(embedded.database(), config.outbox.retention_hours) => {}
+        () = ended(&http) => tracing::error!("the HTTP interface has ended by itself"),
+    }
+    service.begin_drain();
+    stop.send_replace(true);
+    let served = tokio::task::spawn_blocking(move || http.join()).await;
+    embedded.stop().await;
+    match served {
+        Ok(Ok(served)) => Ok(served?),
+        Ok(Err(_)) | Err(_) => Err(ServeError::Io(std::io::Error::other("a thread of the HTTP interface panicked"))),
+    }
+}
+
+/// Comes back when the thread is over, which it should not be before it is told.
+async fn ended<T>(thread: &std::thread::JoinHandle<T>) {
+    while !thread.is_finished() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Deletes outbox rows that were published long ago, for ever.
+async fn keep_retention(database: Database, hours: u32) {
+    let mut due = tokio::time::interval(RETENTION_INTERVAL);
+    loop {
+        due.tick().await;
+        let before = now().minus(Duration::from_secs(u64::from(hours) * 3_600));
+        while let Completion::Done(deleted) = database.delete_published_outbox(before, RETENTION_ROWS).await {
+            if deleted < RETENTION_ROWS as u64 {
+                break;
+            }
+        }
+    }
+}
+
+fn start_logging(config: &Config) {
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(tracing_level(config))
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    // A second subscriber in the same process (tests) is no reason not to serve.
+    let _already_set = match config.log.format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.try_init(),
+    };
+}
+
+fn tracing_level(config: &Config) -> tracing::Level {
+    use crate::config::LogLevel;
+    match config.log.level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
     }
 }

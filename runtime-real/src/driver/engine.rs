@@ -1,21 +1,52 @@
 //! The way in: hands requests to the core's thread and waits for the answers.
 
-use wallex_core::command::{Answer, Request};
+use std::sync::mpsc::Sender;
+
+use tokio::sync::oneshot;
+use wallex_core::command::{Answer, Request, Unavailable};
+
+/// What reaches the core's thread.
+pub(super) enum Job {
+    One(Request, oneshot::Sender<Answer>),
+    Many(Vec<Request>, oneshot::Sender<Vec<Answer>>),
+    /// Finish what is begun, refuse the rest, and stop.
+    Drain,
+}
 
 /// A handle to the core's thread; cheap to clone.
 #[derive(Clone)]
-pub struct Engine {}
+pub struct Engine {
+    jobs: Sender<Job>,
+}
 
 impl Engine {
-    /// Submits one request and waits for its answer. [`Request::id`] is set here, whatever the caller put there.
+    pub(super) fn new(jobs: Sender<Job>) -> Self {
+        Self { jobs }
+    }
+
+    /// Submits one request and waits for its answer. [`Request::id`] is set by the core's thread, whatever the caller
+    /// put there.
     pub async fn submit(&self, request: Request) -> Answer {
-        let _ = request;
-        std::future::pending().await
+        let (reply, answer) = oneshot::channel();
+        if self.jobs.send(Job::One(request, reply)).is_err() {
+            return Answer::Unavailable(Unavailable::ShuttingDown);
+        }
+        // The core's thread answers whatever it has accepted before it ends, unless the process dies.
+        answer.await.unwrap_or(Answer::OutcomeUnknown)
     }
 
     /// Submits many requests at once and waits for all answers, in order.
     pub async fn submit_all(&self, requests: Vec<Request>) -> Vec<Answer> {
-        let _ = requests;
-        std::future::pending().await
+        let count = requests.len();
+        let (reply, answers) = oneshot::channel();
+        if self.jobs.send(Job::Many(requests, reply)).is_err() {
+            return vec![Answer::Unavailable(Unavailable::ShuttingDown); count];
+        }
+        answers.await.unwrap_or_else(|_| vec![Answer::OutcomeUnknown; count])
+    }
+
+    pub(super) fn drain(&self) {
+        // A thread that has ended needs no telling.
+        let _ended = self.jobs.send(Job::Drain);
     }
 }

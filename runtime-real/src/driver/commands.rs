@@ -1,0 +1,326 @@
+//! The command path: one thread that owns a node and the journal.
+//!
+//! A turn: take every job that is there, feed the node, drain its effects. All appends of a turn are one group in the
+//! journal: one write, one sync. While that runs, new jobs gather for the next turn, so the group grows with the load
+//! and a lone command waits for nobody.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+use tokio::sync::{oneshot, watch};
+use wallex_core::command::{Answer, Request, Statistics};
+use wallex_core::config::Config;
+use wallex_core::effect::{Append, Completion, Effect, Failure, FailureKind, Input, Reservation};
+use wallex_core::id::{EffectId, Position, RequestId, Version};
+use wallex_core::node::Node;
+use wallex_journal::{Journal, OsStorage};
+
+use super::engine::{Engine, Job};
+use super::now;
+use crate::leases::LeaseTable;
+
+/// Jobs taken in one turn, at most: what is beyond waits for the next group.
+const JOBS_PER_TURN_MAX: usize = 8_192;
+/// Expired idempotency keys are dropped in steps of this many.
+const KEYS_FORGOTTEN_PER_STEP: usize = 4_096;
+/// How often a step is due.
+const FORGET_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a draining thread waits for what is in flight.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What the thread shows to the outside, refreshed after every turn.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    shown: Mutex<Shown>,
+}
+
+/// One look at the command path.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown {
+    /// Counters since the start.
+    pub statistics: Statistics,
+    /// Commands without an answer.
+    pub commands_pending: usize,
+    /// Wallets in the cache.
+    pub wallets_cached: usize,
+    /// Groups written to the journal, each with one sync.
+    pub groups: u64,
+    /// Time spent in writing and syncing them.
+    pub append_time: Duration,
+    /// Whether the journal has stopped, and refuses everything until a restart.
+    pub journal_stopped: bool,
+}
+
+impl Gauges {
+    /// The newest figures.
+    #[must_use]
+    pub fn look(&self) -> Shown {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The running thread.
+pub struct CommandThread {
+    thread: JoinHandle<Journal<OsStorage>>,
+    engine: Engine,
+}
+
+impl CommandThread {
+    /// Starts the thread over a recovered journal. `appended` is told the end of the log after every group.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        journal: Journal<OsStorage>,
+        config: Config,
+        leases: LeaseTable,
+        gauges: Arc<Gauges>,
+        appended: watch::Sender<Position>,
+    ) -> io::Result<Self> {
+        let (sender, jobs) = channel();
+        let engine = Engine::new(sender);
+        let driver = Driver {
+            node: Node::new(config, now()),
+            journal,
+            leases,
+            jobs,
+            waiting: Slab::new(),
+            groups: Slab::new(),
+            gauges,
+            shown: Shown::default(),
+            appended,
+            draining: None,
+            forget_at: Instant::now() + FORGET_INTERVAL,
+        };
+        let thread = std::thread::Builder::new().name("wallex-commands".to_owned()).spawn(|| driver.run())?;
+        Ok(Self { thread, engine })
+    }
+
+    /// The way to hand it commands.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine.clone()
+    }
+
+    /// Finishes what is begun, refuses the rest, and gives the journal back. Nothing when the thread has panicked.
+    #[must_use]
+    pub fn drain(self) -> Option<Journal<OsStorage>> {
+        self.engine.drain();
+        self.thread.join().ok()
+    }
+}
+
+/// Who waits for the answer to a request.
+enum Waiting {
+    One(oneshot::Sender<Answer>),
+    /// Member of a group, by its place in it.
+    Many(usize, usize),
+}
+
+/// Requests that are answered together.
+struct Group {
+    reply: oneshot::Sender<Vec<Answer>>,
+    answers: Vec<Option<Answer>>,
+    open: usize,
+}
+
+struct Driver {
+    node: Node,
+    journal: Journal<OsStorage>,
+    leases: LeaseTable,
+    jobs: Receiver<Job>,
+    waiting: Slab<Waiting>,
+    groups: Slab<Group>,
+    gauges: Arc<Gauges>,
+    shown: Shown,
+    appended: watch::Sender<Position>,
+    draining: Option<Instant>,
+    forget_at: Instant,
+}
+
+impl Driver {
+    fn run(mut self) -> Journal<OsStorage> {
+        loop {
+            self.take_jobs();
+            let now = now();
+            if self.node.poll_timeout().is_some_and(|(at, _)| at <= now) {
+                self.node.handle_timeout(now);
+            }
+            self.drain_effects();
+            self.forget_keys();
+            self.show();
+            let idle = self.node.commands().commands_pending() == 0;
+            if self.draining.is_some_and(|since| idle || since.elapsed() > DRAIN_TIMEOUT) {
+                return self.journal;
+            }
+        }
+    }
+
+    /// Waits for a job or a timer, then takes what else is there.
+    fn take_jobs(&mut self) {
+        let timer = self.node.poll_timeout().map(|(at, _)| at.since(now()));
+        let first = match timer.or(self.draining.map(|_| FORGET_INTERVAL)) {
+            Some(wait) => self.jobs.recv_timeout(wait),
+            None => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match first {
+            Ok(job) => self.accept(job),
+            Err(RecvTimeoutError::Timeout) => return,
+            Err(RecvTimeoutError::Disconnected) => return self.accept(Job::Drain),
+        }
+        for _ in 1..JOBS_PER_TURN_MAX {
+            match self.jobs.try_recv() {
+                Ok(job) => self.accept(job),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn accept(&mut self, job: Job) {
+        match job {
+            Job::One(request, reply) => self.submit(request, Waiting::One(reply)),
+            Job::Many(requests, reply) if requests.is_empty() => drop(reply.send(Vec::new())),
+            Job::Many(requests, reply) => {
+                let (open, answers) = (requests.len(), vec![None; requests.len()]);
+                let group = self.groups.insert(Group { reply, answers, open });
+                for (at, request) in requests.into_iter().enumerate() {
+                    self.submit(request, Waiting::Many(group, at));
+                }
+            }
+            Job::Drain => {
+                self.draining.get_or_insert_with(Instant::now);
+                self.node.handle(now(), Input::Drain);
+            }
+        }
+    }
+
+    fn submit(&mut self, mut request: Request, waiting: Waiting) {
+        request.id = RequestId(self.waiting.insert(waiting) as u64);
+        self.node.handle(now(), Input::Submit(request));
+    }
+
+    fn drain_effects(&mut self) {
+        loop {
+            let mut group: Vec<(EffectId, Arc<Append>)> = Vec::new();
+            while let Some(effect) = self.node.poll_effect() {
+                match effect {
+                    Effect::Reply { request, answer } => self.reply(request, answer),
+                    Effect::Append(id, append) => group.push((id, append)),
+                    other => {
+                        if let Some(input) = self.perform(other) {
+                            self.node.handle(now(), input);
+                        }
+                    }
+                }
+            }
+            if group.is_empty() {
+                return;
+            }
+            self.append(&group);
+        }
+    }
+
+    fn append(&mut self, group: &[(EffectId, Arc<Append>)]) {
+        let started = Instant::now();
+        let appends: Vec<&Append> = group.iter().map(|(_, append)| &**append).collect();
+        let outcomes = self.journal.append(&appends, now());
+        self.shown.groups += 1;
+        self.shown.append_time += started.elapsed();
+        let position = self.journal.position();
+        self.appended.send_if_modified(|end| std::mem::replace(end, position) != position);
+        let now = now();
+        for ((effect, _), completion) in group.iter().zip(outcomes) {
+            if let Completion::Failed(failure) = &completion {
+                tracing::warn!(reason = %failure.reason, "an append failed; its commands were not done");
+            }
+            self.node.handle(now, Input::Appended(*effect, completion));
+        }
+    }
+
+    /// What the journal and the lease table answer at once.
+    fn perform(&mut self, effect: Effect) -> Option<Input> {
+        Some(match effect {
+            Effect::Reserve(id, items) => {
+                let found = items.iter().map(|item| {
+                    let stored = self.journal.reserve(&item.idempotency.key, item.now);
+                    stored.map(|stored| match stored {
+                        Some((fingerprint, answer)) => Reservation::Finished { fingerprint, answer },
+                        None => Reservation::New,
+                    })
+                });
+                let found: Result<Vec<_>, _> = found.collect();
+                Input::Reserved(id, or_unavailable(found))
+            }
+            Effect::Load(id, loads) => {
+                Input::Loaded(id, Completion::Done(loads.iter().map(|load| self.journal.load(load)).collect()))
+            }
+            Effect::Lease { effect, wallets, until } => {
+                Input::Leased(effect, Completion::Done(self.leases.lease(&wallets, now(), until)))
+            }
+            Effect::Unlease(wallets) => {
+                self.leases.unlease(&wallets);
+                return None;
+            }
+            Effect::FindCommand { effect, wallet, command, not_before } => {
+                let stream = self.journal.reader().read_stream(&wallet, Version(1), usize::MAX);
+                let found = stream.map(|events| {
+                    let own = events.into_iter().map(|recorded| recorded.event);
+                    own.filter(|event| event.command_id == command && event.occurred_at >= not_before).collect()
+                });
+                Input::Found(effect, or_unavailable(found))
+            }
+            // Records are part of the append here, and nothing is reserved.
+            Effect::StoreAnswers(id, _) => Input::AnswersStored(id, Completion::Done(())),
+            Effect::ReleaseKeys(_) => return None,
+            pipeline => unreachable!("not an effect of the command machine: {pipeline:?}"),
+        })
+    }
+
+    fn reply(&mut self, request: RequestId, answer: Answer) {
+        // A client that has gone away is no reason to stop: what it asked for is done.
+        match self.waiting.try_remove(request.0 as usize) {
+            Some(Waiting::One(reply)) => drop(reply.send(answer)),
+            Some(Waiting::Many(group, at)) => {
+                let members = &mut self.groups[group];
+                members.answers[at] = Some(answer);
+                members.open -= 1;
+                if members.open == 0 {
+                    let done = self.groups.remove(group);
+                    drop(done.reply.send(done.answers.into_iter().flatten().collect()));
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn forget_keys(&mut self) {
+        if self.forget_at <= Instant::now() {
+            self.journal.forget_expired_keys(now(), KEYS_FORGOTTEN_PER_STEP);
+            self.forget_at = Instant::now() + FORGET_INTERVAL;
+        }
+    }
+
+    fn show(&mut self) {
+        let commands = self.node.commands();
+        self.shown.statistics = commands.statistics();
+        self.shown.commands_pending = commands.commands_pending();
+        self.shown.wallets_cached = commands.wallets_cached();
+        self.shown.journal_stopped = self.journal.stopped().is_some();
+        *self.gauges.shown.lock().unwrap_or_else(PoisonError::into_inner) = self.shown;
+    }
+}
+
+fn unavailable(reason: String) -> Failure {
+    Failure { kind: FailureKind::Unavailable, reason }
+}
+
+fn or_unavailable<T, E: std::fmt::Display>(result: Result<T, E>) -> Completion<T> {
+    match result {
+        Ok(value) => Completion::Done(value),
+        Err(error) => Completion::Failed(unavailable(error.to_string())),
+    }
+}

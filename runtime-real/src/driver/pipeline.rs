@@ -1,0 +1,207 @@
+//! Everything after the log: one thread that owns the node with feeder, relay and projectors.
+//!
+//! It waits for one thing (a completion, a hint, a timer, an order), feeds it, drains the effects, and starts each of
+//! them as a task. The machines have one effect at a time each, so at most four run at once.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use wallex_core::config::Config;
+use wallex_core::effect::{Completion, Effect, Failure, FailureKind, Input};
+use wallex_core::id::{Position, WalletId};
+use wallex_core::limits::PARTITIONS;
+use wallex_core::node::{Node, PipelineStatus};
+use wallex_core::projector::Consumer;
+use wallex_journal::{OsStorage, Reader};
+
+use super::now;
+use crate::broker::Broker;
+use crate::database::Database;
+
+/// An order from outside.
+#[derive(Debug)]
+enum Order {
+    Stop,
+    Retry(Consumer, WalletId),
+}
+
+/// The running pipeline.
+pub struct Pipeline {
+    thread: JoinHandle<()>,
+    control: PipelineControl,
+}
+
+/// Looks at the pipeline and gives it orders; cheap to clone.
+#[derive(Clone)]
+pub struct PipelineControl {
+    orders: mpsc::UnboundedSender<Order>,
+    status: Arc<Mutex<PipelineStatus>>,
+}
+
+impl PipelineControl {
+    /// How far it got.
+    #[must_use]
+    pub fn status(&self) -> PipelineStatus {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tries again what a consumer holds back for a wallet.
+    pub fn retry_held(&self, consumer: Consumer, wallet: WalletId) {
+        // A pipeline that has stopped tries everything again when it starts.
+        let _stopped = self.orders.send(Order::Retry(consumer, wallet));
+    }
+}
+
+impl Pipeline {
+    /// Starts the thread. `appended` tells when the log has grown.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        config: Config,
+        log: Reader<OsStorage>,
+        database: Database,
+        broker: Broker,
+        appended: watch::Receiver<Position>,
+    ) -> io::Result<Self> {
+        let (orders, incoming) = mpsc::unbounded_channel();
+        let status = Arc::new(Mutex::new(PipelineStatus::default()));
+        let control = PipelineControl { orders, status: Arc::clone(&status) };
+        let projectors = config.roles.projectors;
+        let ports = Ports { log, database, broker };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let thread = std::thread::Builder::new().name("wallex-pipeline".to_owned()).spawn(move || {
+            let ports = Rc::new(ports);
+            let driver = Driver { node: Node::new(config, now()), ports, running: JoinSet::new(), status };
+            tokio::task::LocalSet::new().block_on(&runtime, driver.run(incoming, appended, projectors));
+        })?;
+        Ok(Self { thread, control })
+    }
+
+    /// A handle to it.
+    #[must_use]
+    pub fn control(&self) -> PipelineControl {
+        self.control.clone()
+    }
+
+    /// Lets the transaction that runs finish, and stops. What is not done yet is done after the next start.
+    pub fn stop(self) {
+        let _stopped = self.control.orders.send(Order::Stop);
+        if self.thread.join().is_err() {
+            tracing::error!("the pipeline's thread has panicked");
+        }
+    }
+}
+
+/// What effects are performed against.
+struct Ports {
+    log: Reader<OsStorage>,
+    database: Database,
+    broker: Broker,
+}
+
+struct Driver {
+    node: Node,
+    ports: Rc<Ports>,
+    running: JoinSet<Option<Input>>,
+    status: Arc<Mutex<PipelineStatus>>,
+}
+
+/// What the thread waits for.
+enum Happened {
+    Input(Input),
+    Published,
+    TimePassed,
+    Ordered(Order),
+}
+
+impl Driver {
+    async fn run(
+        mut self,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+        mut appended: watch::Receiver<Position>,
+        projectors: bool,
+    ) {
+        if projectors {
+            for consumer in [Consumer::ReadModel, Consumer::Ledger] {
+                self.node.handle(now(), Input::PartitionsAssigned(consumer, (0..PARTITIONS).collect()));
+            }
+        }
+        let mut published = self.ports.broker.published();
+        loop {
+            self.start_effects();
+            *self.status.lock().unwrap_or_else(PoisonError::into_inner) = self.node.pipeline();
+            let wait = self.node.poll_timeout().map_or(Duration::from_secs(1), |(at, _)| at.since(now()));
+            let happened = tokio::select! {
+                biased;
+                order = orders.recv() => Happened::Ordered(order.unwrap_or(Order::Stop)),
+                Some(done) = self.running.join_next(), if !self.running.is_empty() => match done {
+                    Ok(Some(input)) => Happened::Input(input),
+                    Ok(None) => Happened::TimePassed,
+                    Err(error) => {
+                        tracing::error!(%error, "an effect of the pipeline has panicked; its outcome is unknown");
+                        Happened::TimePassed
+                    }
+                },
+                Ok(()) = published.changed() => Happened::Published,
+                Ok(()) = appended.changed() => Happened::Input(Input::LogAdvanced(*appended.borrow_and_update())),
+                () = tokio::time::sleep(wait) => Happened::TimePassed,
+            };
+            match happened {
+                Happened::Input(input) => self.node.handle(now(), input),
+                Happened::Published => {
+                    for consumer in [Consumer::ReadModel, Consumer::Ledger] {
+                        self.node.handle(now(), Input::MessagesAvailable(consumer));
+                    }
+                }
+                Happened::TimePassed => self.node.handle_timeout(now()),
+                Happened::Ordered(Order::Retry(consumer, wallet)) => {
+                    self.node.handle(now(), Input::RetryHeld(consumer, wallet));
+                }
+                Happened::Ordered(Order::Stop) => break,
+            }
+        }
+        while self.running.join_next().await.is_some() {}
+    }
+
+    fn start_effects(&mut self) {
+        while let Some(effect) = self.node.poll_effect() {
+            let ports = Rc::clone(&self.ports);
+            self.running.spawn_local(async move { ports.perform(effect).await });
+        }
+    }
+}
+
+impl Ports {
+    async fn perform(&self, effect: Effect) -> Option<Input> {
+        match effect {
+            Effect::ReadLog { effect, after, limit } => {
+                Some(Input::LogRead(effect, or_unavailable(self.log.read_all(after, limit))))
+            }
+            Effect::ReadStream { effect, wallet, from, to } => {
+                let limit = usize::try_from(to.0.saturating_sub(from.0) + 1).unwrap_or(usize::MAX);
+                let stream = self.log.read_stream(&wallet, from, limit);
+                let events = stream.map(|events| events.into_iter().map(|recorded| recorded.event).collect());
+                Some(Input::StreamRead(effect, or_unavailable(events)))
+            }
+            publishing @ (Effect::Publish(..) | Effect::Fetch { .. }) => self.broker.perform(publishing).await,
+            stored => self.database.perform(stored).await,
+        }
+    }
+}
+
+fn or_unavailable<T, E: std::fmt::Display>(result: Result<T, E>) -> Completion<T> {
+    match result {
+        Ok(value) => Completion::Done(value),
+        Err(error) => {
+            let reason = error.to_string();
+            tracing::warn!(%reason, "the log cannot be read");
+            Completion::Failed(Failure { kind: FailureKind::Unavailable, reason })
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The embedded profile, put together: recovery, the threads, and their end.
+//!
+//! Owns the order of things. At the start: lock and recover the journal, open the database, then the command path, then
+//! the pipeline, then upkeep. At the end: the command path first, so that everything acknowledged is in the log; what the
+//! pipeline has not done yet is done after the next start.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use wallex_core::config::Roles;
+use wallex_core::id::Position;
+use wallex_journal::{Journal, JournalError, Maintenance, Options, OsStorage, Reader, Recovery};
+
+use crate::broker::Broker;
+use crate::config::Config;
+use crate::database::{Database, DatabaseError, Queries};
+use crate::driver::{CommandThread, Engine, Gauges, Pipeline, PipelineControl, now};
+use crate::layout;
+use crate::leases::LeaseTable;
+
+/// How often the upkeep thread looks for work.
+const UPKEEP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be made or entered.
+    #[error("cannot use the data directory {path}: {source}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The journal is locked, damaged or unreadable.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The system gives no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// The running parts of an embedded service, without HTTP.
+pub struct Embedded {
+    commands: CommandThread,
+    pipeline: Pipeline,
+    upkeep: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+    database: Database,
+    log: Reader<OsStorage>,
+    gauges: Arc<Gauges>,
+    appended: watch::Receiver<Position>,
+    recovery: Recovery,
+}
+
+impl Embedded {
+    /// Recovers the data directory and starts everything.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is in the way; nothing runs then.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let journal_dir = layout::journal(&config.data_dir);
+        let storage = OsStorage::create(&journal_dir)
+            .map_err(|source| StartError::Directory { path: config.data_dir.clone(), source })?;
+        let options = Options { segment_bytes: config.journal.segment_bytes, hash_seed: random_seed() };
+        let (journal, recovery) = Journal::open(storage, options)?;
+        report(&recovery);
+        let database = Database::open(layout::database(&config.data_dir)).await?;
+        let broker = Broker::start(database.clone()).await?;
+        let (log, maintenance) = (journal.reader(), journal.maintenance());
+        let (appended_sender, appended) = watch::channel(journal.position());
+        let gauges = Arc::new(Gauges::default());
+        let commands = CommandThread::start(
+            journal,
+            core_config(config, Roles { feeder: false, relay: false, projectors: false }),
+            LeaseTable::new(),
+            Arc::clone(&gauges),
+            appended_sender,
+        )
+        .map_err(StartError::Thread)?;
+        let roles = Roles { feeder: true, relay: true, projectors: config.projectors.auto_start };
+        let pipeline =
+            Pipeline::start(core_config(config, roles), log.clone(), database.clone(), broker, appended.clone())
+                .map_err(StartError::Thread)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let upkeep = start_upkeep(maintenance, config.journal.snapshot_every_events, Arc::clone(&stop))
+            .map_err(StartError::Thread)?;
+        Ok(Self { commands, pipeline, upkeep, stop, database, log, gauges, appended, recovery })
+    }
+
+    /// The way to the command path.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.commands.engine()
+    }
+
+    /// The way to the read side.
+    #[must_use]
+    pub fn queries(&self) -> Queries {
+        self.database.queries()
+    }
+
+    /// The database, for its own upkeep.
+    #[must_use]
+    pub fn database(&self) -> Database {
+        self.database.clone()
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> Reader<OsStorage> {
+        self.log.clone()
+    }
+
+    /// What the command path shows.
+    #[must_use]
+    pub fn gauges(&self) -> Arc<Gauges> {
+        Arc::clone(&self.gauges)
+    }
+
+    /// Looks at the pipeline and orders.
+    #[must_use]
+    pub fn pipeline(&self) -> PipelineControl {
+        self.pipeline.control()
+    }
+
+    /// The end of the log, as it grows.
+    #[must_use]
+    pub fn appended(&self) -> watch::Receiver<Position> {
+        self.appended.clone()
+    }
+
+    /// What was found at the start.
+    #[must_use]
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// Finishes what is begun and stops everything. Nobody may submit any more.
+    pub async fn stop(self) {
+        let Self { commands, pipeline, upkeep, stop, database, .. } = self;
+        stop.store(true, Ordering::Release);
+        let ended = tokio::task::spawn_blocking(move || {
+            let journal = commands.drain();
+            pipeline.stop();
+            if upkeep.join().is_err() {
+                tracing::error!("the upkeep thread has panicked");
+            }
+            match journal.map(|journal| journal.close(now())) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => tracing::error!(%error, "the journal could not be closed; it recovers at the next start"),
+                None => tracing::error!("the command thread has panicked; the journal recovers at the next start"),
+            }
+        });
+        if ended.await.is_err() {
+            tracing::error!("stopping has panicked");
+        }
+        database.close().await;
+    }
+}
+
+/// What the start found and an operator should know.
+fn report(recovery: &Recovery) {
+    if let Some(torn) = &recovery.torn {
+        let (segment, offset, bytes) = (&torn.segment, torn.offset, torn.bytes);
+        tracing::warn!(%segment, offset, bytes, "cut the end of a write that was never acknowledged");
+    }
+    for damage in &recovery.damaged_snapshots {
+        tracing::warn!(%damage, "a snapshot cannot be used; the log is read instead");
+    }
+}
+
+/// The core's settings in the embedded profile: one process writes, and records are decided by the append itself.
+fn core_config(config: &Config, roles: Roles) -> wallex_core::config::Config {
+    wallex_core::config::Config {
+        commands_pending_max: config.limits.pending_commands,
+        wallets_cached_max: config.limits.cached_wallets,
+        idempotency_ttl: Duration::from_secs(u64::from(config.idempotency.ttl_hours) * 3_600),
+        hash_seed: random_seed(),
+        roles,
+        ..wallex_core::config::Config::default()
+    }
+}
+
+/// Clients choose wallet ids, so the seed of the hash tables is theirs to guess.
+fn random_seed() -> u64 {
+    let mut seed = [0; 8];
+    // Without randomness from the system the seed is fixed: slower under an attack on the tables, and no less right.
+    let _fixed = getrandom::fill(&mut seed);
+    u64::from_le_bytes(seed)
+}
+
+/// Prepares segments, builds indexes and makes snapshots, away from the writer.
+fn start_upkeep(
+    maintenance: Maintenance<OsStorage>,
+    snapshot_every: u64,
+    stop: Arc<AtomicBool>,
+) -> io::Result<JoinHandle<()>> {
+    let work = move || {
+        let mut last_error = None;
+        while !stop.load(Ordering::Acquire) {
+            let done = maintenance.prepare_next_segment().and_then(|_| maintenance.build_indexes()).and_then(|_| {
+                if maintenance.events_since_snapshot() >= snapshot_every {
+                    maintenance.write_snapshot(now())?;
+                }
+                Ok(())
+            });
+            // A full disk shows here first; it is said once, not ten times a second.
+            let error = done.err().map(|error: JournalError| error.to_string());
+            if let Some(error) = error.as_ref().filter(|error| last_error.as_ref() != Some(*error)) {
+                tracing::warn!(%error, "upkeep of the journal is not possible; it is tried again");
+            }
+            last_error = error;
+            std::thread::park_timeout(UPKEEP_INTERVAL);
+        }
+    };
+    std::thread::Builder::new().name("wallex-upkeep".to_owned()).spawn(work)
+}
