@@ -8,35 +8,35 @@ macro_rules! codes {
     ($($variant:ident = $status:ident $name:literal $title:literal, $explanation:literal;)+) => {
         /// What kind of problem it is.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Code {
+        pub(super) enum Code {
             $(#[doc = $title] $variant,)+
         }
 
         impl Code {
             /// All codes, in the order of their status.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
+            pub(super) const ALL: &[Self] = &[$(Self::$variant),+];
 
             /// The stable name.
             #[must_use]
-            pub const fn name(self) -> &'static str {
+            pub(super) const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
             }
 
             /// The HTTP status it comes with.
             #[must_use]
-            pub const fn status(self) -> StatusCode {
+            pub(super) const fn status(self) -> StatusCode {
                 match self { $(Self::$variant => StatusCode::$status),+ }
             }
 
             /// A short text, the same for every problem of the kind.
             #[must_use]
-            pub const fn title(self) -> &'static str {
+            pub(super) const fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title),+ }
             }
 
             /// What it means and what to do about it.
             #[must_use]
-            pub const fn explanation(self) -> &'static str {
+            pub(super) const fn explanation(self) -> &'static str {
                 match self { $(Self::$variant => $explanation),+ }
             }
         }
@@ -94,7 +94,7 @@ codes! {
 impl Code {
     /// The code with this name.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.name() == name)
     }
 }

@@ -11,7 +11,7 @@ use wallex_core::command::Unavailable;
 use wallex_core::id::CorrelationId;
 use wallex_core::wallet::{Refused, Rejection};
 
-pub use super::code::Code;
+pub(super) use super::code::Code;
 use super::render;
 use super::response::{Body, whole};
 
@@ -25,25 +25,29 @@ const FIELD_ERRORS_MAX: usize = 100;
 
 /// What is wrong with one member, parameter or header of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldError {
+pub(super) struct FieldError {
     /// Its name, as the client wrote it: `amount`, `operations[3].walletId`, `If-Match`.
-    pub field: Cow<'static, str>,
+    pub(super) field: Cow<'static, str>,
     /// What kind of mistake.
-    pub code: &'static str,
+    pub(super) code: &'static str,
     /// For people.
-    pub detail: Cow<'static, str>,
+    pub(super) detail: Cow<'static, str>,
 }
 
 impl FieldError {
     /// A mistake in `field`.
-    pub fn new(field: impl Into<Cow<'static, str>>, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn new(
+        field: impl Into<Cow<'static, str>>,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self { field: field.into(), code, detail: detail.into() }
     }
 }
 
 /// Why a request has no success.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem(Box<Inner>);
+pub(super) struct Problem(Box<Inner>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Inner {
@@ -62,13 +66,13 @@ enum Extra {
 
 impl Problem {
     /// A problem with a detail for people.
-    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::with(code, detail.into(), Extra::Nothing)
     }
 
     /// Mistakes in the request, all of them.
     #[must_use]
-    pub fn validation(mut errors: Vec<FieldError>) -> Self {
+    pub(super) fn validation(mut errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
             [one] => format!("{} {}", one.field, one.detail).into(),
             several if several.len() <= FIELD_ERRORS_MAX => format!("{} mistakes in the request", several.len()).into(),
@@ -80,25 +84,25 @@ impl Problem {
 
     /// The method is none of `allow`.
     #[must_use]
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub(super) fn method_not_allowed(allow: &'static str) -> Self {
         Self::with(Code::MethodNotAllowed, format!("this address takes {allow}").into(), Extra::Allow(allow))
     }
 
     /// The domain refuses.
     #[must_use]
-    pub fn refused(rejection: Rejection) -> Self {
+    pub(super) fn refused(rejection: Rejection) -> Self {
         Self::with(Code::from(&rejection), rejection.to_string().into(), Extra::Rejection(rejection))
     }
 
     /// Known not to have been done.
     #[must_use]
-    pub fn unavailable(reason: Unavailable) -> Self {
+    pub(super) fn unavailable(reason: Unavailable) -> Self {
         Self::new(Code::Unavailable, reason.to_string())
     }
 
     /// Whether it was done is not known.
     #[must_use]
-    pub fn outcome_unknown() -> Self {
+    pub(super) fn outcome_unknown() -> Self {
         Self::new(Code::OutcomeUnknown, "the outcome is not known yet: retry with the same Idempotency-Key to find out")
     }
 
@@ -108,19 +112,19 @@ impl Problem {
 
     /// What kind of problem it is.
     #[must_use]
-    pub fn code(&self) -> Code {
+    pub(super) fn code(&self) -> Code {
         self.0.code
     }
 
     /// For people.
     #[must_use]
-    pub fn detail(&self) -> &str {
+    pub(super) fn detail(&self) -> &str {
         &self.0.detail
     }
 
     /// The mistakes in the request, if that is what it is about.
-    #[must_use]
-    pub fn errors(&self) -> &[FieldError] {
+    #[cfg(test)]
+    pub(super) fn errors(&self) -> &[FieldError] {
         match &self.0.extra {
             Extra::Fields(errors) => errors,
             Extra::Nothing | Extra::Rejection(_) | Extra::Allow(_) => &[],
