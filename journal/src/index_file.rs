@@ -11,7 +11,7 @@
 //! built again from the segment.
 
 use crate::error::{During, JournalError};
-use crate::index::{Entry, MemoryIndex, start_of};
+use crate::index::{Entry, MemoryIndex, SegmentIndex, start_of};
 use crate::segment::{Chain, UNFINISHED, index_name};
 use crate::shared::{Segment, Shared, locked};
 use crate::storage::{Access, File, Storage, read_full};
@@ -128,13 +128,17 @@ pub(crate) fn build_missing<S: Storage>(shared: &Shared<S>) -> Result<usize, Jou
     let end = shared.end();
     let mut built = 0;
     for segment in shared.segments().into_iter().take_while(|segment| segment.number < end.number) {
-        if let crate::index::SegmentIndex::File(_) = &*locked(&segment.index) {
-            continue;
-        }
-        let file = match IndexFile::open(shared, &segment) {
-            Some(file) => file,
-            None => {
-                let Some(next) = shared.segment(segment.number + 1) else { continue };
+        // An index in memory means that there is no file, or one that turned out to be damaged.
+        let existing = match &*locked(&segment.index) {
+            SegmentIndex::File(_) => continue,
+            SegmentIndex::Unknown => true,
+            SegmentIndex::Memory(_) => false,
+        };
+        let file = existing.then(|| IndexFile::open(shared, &segment)).flatten();
+        let file = match (file, shared.segment(segment.number + 1)) {
+            (Some(file), _) => file,
+            (None, None) => continue,
+            (None, Some(next)) => {
                 let mut memory = MemoryIndex::new(start_of(&segment));
                 memory.catch_up(shared, end)?;
                 write(shared, &segment, next.start, &memory.sorted())?;
@@ -144,7 +148,7 @@ pub(crate) fn build_missing<S: Storage>(shared: &Shared<S>) -> Result<usize, Jou
                 IndexFile::open(shared, &segment).ok_or_else(missing)?
             }
         };
-        *locked(&segment.index) = crate::index::SegmentIndex::File(file);
+        *locked(&segment.index) = SegmentIndex::File(file);
     }
     Ok(built)
 }
