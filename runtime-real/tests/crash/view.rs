@@ -161,9 +161,11 @@ pub(crate) fn events(client: &mut Client, wallet: &str, deadline: Instant) -> Ve
     events
 }
 
-/// A wallet of the read model, once it has reached a version.
+/// A wallet of the read model, once it has reached a version; as it is when the version is 0.
 pub(crate) fn wallet(client: &mut Client, wallet: &str, version: u64, deadline: Instant) -> Option<Snapshot> {
-    read(client, &format!("/wallets/{wallet}?minVersion={version}"), deadline).map(|reply| snapshot(&reply.body))
+    // The service waits a while for a version of a wallet that it does not know yet.
+    let wait = if version > 0 { format!("?minVersion={version}") } else { String::new() };
+    read(client, &format!("/wallets/{wallet}{wait}"), deadline).map(|reply| snapshot(&reply.body))
 }
 
 /// A wallet's ledger, oldest first, once it has so many entries.
