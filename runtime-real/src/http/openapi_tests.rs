@@ -118,3 +118,15 @@ fn requests_in_the_examples_are_accepted() {
     assert!(operations::movement(&example("TransferMoney"), Movement::Transfer, wallet()).is_ok());
     assert!(operations::batch(&example("Batch"), 10, usd, |_| wallet()).is_ok());
 }
+
+#[test]
+fn the_written_documentation_names_every_route_and_code() {
+    const WRITTEN: &str = include_str!("../../../docs/API.md");
+    for (_, path, _, _) in ROUTES {
+        assert!(WRITTEN.contains(path), "{path} is not in docs/API.md");
+    }
+    for code in Code::ALL {
+        let row = format!("| {} | `{}` |", code.status().as_u16(), code.name());
+        assert!(WRITTEN.contains(&row), "{row} is not in docs/API.md");
+    }
+}
