@@ -23,10 +23,10 @@ use super::metrics::elapsed_ms;
 use super::operations::{self, BatchItem, ParsedBatch};
 use super::problem::{FieldError, Problem};
 use super::response::{Body, JSON, whole};
-use super::schema;
 use super::state::Service;
 use super::writes::Call;
 use super::{body, fingerprint, ids, render, writes};
+use super::{problem_schema, schema};
 use crate::config::MoneyFormat;
 
 const ROUTE: &str = "/batch";
@@ -48,7 +48,7 @@ const ROUTE: &str = "/batch";
             ("X-Correlation-Id" = String, description = "As sent, or made here"),
             ("Idempotent-Replayed" = bool, description = "true when this is a stored answer"),
         )),
-        schema::WriteProblems
+        problem_schema::WriteProblems
     )
 )]
 pub(super) async fn batch<B>(call: Call<'_, B>) -> Result<Response<Body>, Problem>

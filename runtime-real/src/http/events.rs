@@ -8,7 +8,7 @@ use super::problem::{Code, Problem};
 use super::query::Query;
 use super::response::{Body, json};
 use super::state::Service;
-use super::{reads, render, schema};
+use super::{problem_schema, reads, render, schema};
 
 /// Room for one event.
 const EVENT_BYTES: usize = 640;
@@ -29,8 +29,8 @@ const CURSOR_PREFIX: &str = "v1-";
     ),
     responses(
         (status = 200, description = "A page", body = schema::EventPage),
-        schema::ReadProblems,
-        schema::AnyProblems
+        problem_schema::ReadProblems,
+        problem_schema::AnyProblems
     )
 )]
 pub(super) async fn of_wallet(service: &Service, head: &Parts, id: WalletId) -> Result<Response<Body>, Problem> {

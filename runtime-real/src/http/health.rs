@@ -10,7 +10,7 @@ use super::metrics::{PipelineLook, elapsed_ms};
 use super::problem::Problem;
 use super::response::{Body, JSON, json, whole};
 use super::state::Service;
-use super::{reads, render, schema};
+use super::{problem_schema, reads, render, schema};
 use crate::driver;
 
 const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -75,7 +75,7 @@ pub(super) async fn ready(service: &Service) -> Response<Body> {
     tag = "service",
     responses(
         (status = 200, description = "Prometheus' text format", content_type = "text/plain", body = String),
-        schema::AnyProblems
+        problem_schema::AnyProblems
     )
 )]
 pub(super) async fn metrics(service: &Service) -> Result<Response<Body>, Problem> {

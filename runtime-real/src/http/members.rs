@@ -91,29 +91,12 @@ impl Place {
     }
 }
 
-/// A batch as it stands in a body.
-#[derive(Default)]
-pub(super) struct BatchMembers<'a> {
-    pub atomic: Option<&'a str>,
-    /// Nothing in place of what is no object.
-    pub operations: Option<Vec<Option<Members<'a>>>>,
-}
-
 /// Reads a body that is one operation; nothing when it is no object.
 pub(super) fn of_body<'a>(body: &'a [u8], errors: &mut Vec<FieldError>) -> Result<Option<Members<'a>>, Problem> {
     read(body, ObjectSeed { place: Place::Body, errors })
 }
 
-/// Reads a body that is a batch. Operations beyond `limit` are counted as a mistake and not kept.
-pub(super) fn of_batch<'a>(
-    body: &'a [u8],
-    limit: usize,
-    errors: &mut Vec<FieldError>,
-) -> Result<BatchMembers<'a>, Problem> {
-    read(body, BatchSeed { limit, errors })
-}
-
-fn read<'a, S: DeserializeSeed<'a>>(body: &'a [u8], seed: S) -> Result<S::Value, Problem> {
+pub(super) fn read<'a, S: DeserializeSeed<'a>>(body: &'a [u8], seed: S) -> Result<S::Value, Problem> {
     let malformed = |detail: String| Problem::new(Code::MalformedJson, detail);
     let text = std::str::from_utf8(body).map_err(|error| malformed(format!("the body is not UTF-8: {error}")))?;
     if text.trim_ascii().is_empty() {
@@ -125,27 +108,27 @@ fn read<'a, S: DeserializeSeed<'a>>(body: &'a [u8], seed: S) -> Result<S::Value,
     Ok(value)
 }
 
-fn unknown(field: &str) -> FieldError {
+pub(super) fn unknown(field: &str) -> FieldError {
     FieldError::new(field.to_owned(), "unknown", "is not a member of this request")
 }
 
-fn repeated(field: String) -> FieldError {
+pub(super) fn repeated(field: String) -> FieldError {
     FieldError::new(field, "duplicate", "stands there more than once")
 }
 
-fn not_an_object(place: Place) -> FieldError {
+pub(super) fn not_an_object(place: Place) -> FieldError {
     FieldError::new(place.itself(), "type", "must be a JSON object")
 }
 
 /// The name of a member, resolved without a copy.
-enum Name {
+pub(super) enum Name {
     Known(Member),
     Atomic,
     Operations,
     Unknown(String),
 }
 
-struct NameSeed;
+pub(super) struct NameSeed;
 
 impl<'de> DeserializeSeed<'de> for NameSeed {
     type Value = Name;
@@ -181,9 +164,12 @@ macro_rules! visit_others {
     };
 }
 
-struct ObjectSeed<'e> {
-    place: Place,
-    errors: &'e mut Vec<FieldError>,
+pub(super) use visit_others;
+
+/// Reads one object.
+pub(super) struct ObjectSeed<'e> {
+    pub place: Place,
+    pub errors: &'e mut Vec<FieldError>,
 }
 
 impl ObjectSeed<'_> {
@@ -238,123 +224,6 @@ impl<'de> Visitor<'de> for ObjectSeed<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
         while array.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(self.mistaken())
-    }
-
-    visit_others!(self => self.mistaken());
-}
-
-struct BatchSeed<'e> {
-    limit: usize,
-    errors: &'e mut Vec<FieldError>,
-}
-
-impl BatchSeed<'_> {
-    fn mistaken<'a>(self) -> BatchMembers<'a> {
-        self.errors.push(not_an_object(Place::Body));
-        BatchMembers::default()
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for BatchSeed<'_> {
-    type Value = BatchMembers<'de>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for BatchSeed<'_> {
-    type Value = BatchMembers<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-        let mut batch = BatchMembers::default();
-        while let Some(name) = object.next_key_seed(NameSeed)? {
-            match name {
-                Name::Atomic => {
-                    let value: &RawValue = object.next_value()?;
-                    if batch.atomic.replace(value.get()).is_some() {
-                        self.errors.push(repeated("atomic".to_owned()));
-                    }
-                }
-                Name::Operations => {
-                    let seed = OperationsSeed { limit: self.limit, errors: &mut *self.errors };
-                    if batch.operations.replace(object.next_value_seed(seed)?).is_some() {
-                        self.errors.push(repeated("operations".to_owned()));
-                    }
-                }
-                Name::Known(member) => {
-                    object.next_value::<IgnoredAny>()?;
-                    self.errors.push(unknown(member.name()));
-                }
-                Name::Unknown(name) => {
-                    object.next_value::<IgnoredAny>()?;
-                    self.errors.push(unknown(&name));
-                }
-            }
-        }
-        Ok(batch)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
-        while array.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(self.mistaken())
-    }
-
-    visit_others!(self => self.mistaken());
-}
-
-struct OperationsSeed<'e> {
-    limit: usize,
-    errors: &'e mut Vec<FieldError>,
-}
-
-impl OperationsSeed<'_> {
-    fn mistaken<'a>(self) -> Vec<Option<Members<'a>>> {
-        self.errors.push(FieldError::new("operations", "type", "must be an array of operations"));
-        Vec::new()
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for OperationsSeed<'_> {
-    type Value = Vec<Option<Members<'de>>>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for OperationsSeed<'_> {
-    type Value = Vec<Option<Members<'de>>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of operations")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
-        let mut operations = Vec::new();
-        while operations.len() < self.limit {
-            let place = Place::Operation(operations.len());
-            match array.next_element_seed(ObjectSeed { place, errors: &mut *self.errors })? {
-                Some(members) => operations.push(members),
-                None => return Ok(operations),
-            }
-        }
-        let mut surplus = 0_usize;
-        while array.next_element::<IgnoredAny>()?.is_some() {
-            surplus += 1;
-        }
-        if surplus > 0 {
-            let detail = format!("has {} operations, and may have at most {}", self.limit + surplus, self.limit);
-            self.errors.push(FieldError::new("operations", "too-many", detail));
-        }
-        Ok(operations)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(self.mistaken())
     }
 

@@ -5,15 +5,16 @@
 //! | `server` | threads, connections, graceful drain |
 //! | `router` | which resource a request is for; panics and logging |
 //! | `state` | what the resources work on |
-//! | `headers`, `body`, `query`, `members`, `operations` | reading requests |
+//! | `headers`, `body`, `query`, `members`, `batch_members`, `operations` | reading requests |
 //! | `fingerprint`, `ids` | the identity of requests and commands |
 //! | `writes`, `batch` | the operations |
 //! | `wallets`, `transactions`, `statement`, `events` | the reads |
 //! | `health`, `metrics` | the service itself |
 //! | `render`, `response`, `problem`, `code` | writing answers |
-//! | `openapi`, `schema`, `documentation` | what the service says about itself |
+//! | `openapi`, `schema`, `problem_schema`, `documentation` | what the service says about itself |
 
 mod batch;
+mod batch_members;
 mod body;
 mod code;
 mod documentation;
@@ -27,6 +28,7 @@ mod metrics;
 mod openapi;
 mod operations;
 mod problem;
+mod problem_schema;
 mod query;
 mod reads;
 pub(crate) mod render;

@@ -13,6 +13,7 @@ use wallex_core::limits::{AMOUNT_MAX, DESCRIPTION_LENGTH_MAX};
 use wallex_core::money::{Amount, Money, MoneyError};
 use wallex_core::wallet::{Create, Credit, Debit, Operation, Transfer};
 
+use super::batch_members;
 use super::headers::check_idempotency_key;
 use super::members::{self, Member, Members, Place};
 use super::problem::{FieldError, Problem};
@@ -82,7 +83,7 @@ pub(super) fn batch(
     make_id: impl Fn(usize) -> WalletId,
 ) -> Result<ParsedBatch, Problem> {
     let mut errors = Vec::new();
-    let members = members::of_batch(body, limit, &mut errors)?;
+    let members = batch_members::of_body(body, limit, &mut errors)?;
     let atomic = match members.atomic {
         None | Some("false" | "null") => false,
         Some("true") => true,

@@ -23,10 +23,8 @@ fn mistakes(problem: &Problem) -> Vec<String> {
 }
 
 fn amount_of(parsed: &Parsed) -> Amount {
-    match &parsed.operation {
-        Operation::Credit(credit) => credit.amount,
-        other => panic!("{other:?} is no credit"),
-    }
+    let Operation::Credit(credit) = &parsed.operation else { panic!("{:?} is no credit", parsed.operation) };
+    credit.amount
 }
 
 #[test]

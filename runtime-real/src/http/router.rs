@@ -139,42 +139,57 @@ where
     let Some(resource) = find(path) else {
         return Err(Problem::new(Code::NotFound, format!("there is nothing at {path}")));
     };
-    let post = head.method == Method::POST;
-    let get = head.method == Method::GET || head.method == Method::HEAD;
+    let verb = Verb::of(&head.method);
+    if !verb.is_taken_by(&resource) {
+        return Err(Problem::method_not_allowed(resource.allow()));
+    }
     let call = Call { service, head, body, correlation };
     match resource {
-        Resource::Move(Movement::Credit, id) if post => writes::credit(call, wallet_id(&id)?).await,
-        Resource::Move(Movement::Debit, id) if post => writes::debit(call, wallet_id(&id)?).await,
-        Resource::Move(Movement::Transfer, id) if post => writes::transfer(call, wallet_id(&id)?).await,
-        Resource::Wallets if post => writes::create(call).await,
-        Resource::Batch if post => Box::pin(batch::batch(call)).await,
-        Resource::Wallet(id) if get => Box::pin(wallets::one(service, head, wallet_id(&id)?)).await,
-        other if get && other.allow() != WRITE => Box::pin(read(service, head, other, correlation)).await,
-        other => Err(Problem::method_not_allowed(other.allow())),
-    }
-}
-
-/// The resources that are only read, but for the wallet.
-async fn read(
-    service: &Service,
-    head: &Parts,
-    resource: Resource<'_>,
-    correlation: &Correlation,
-) -> Result<Response<Body>, Problem> {
-    match resource {
-        Resource::Wallets => wallets::many(service, head).await,
-        Resource::Wallet(id) => wallets::one(service, head, wallet_id(&id)?).await,
-        Resource::Transactions(id) => transactions::of_wallet(service, head, wallet_id(&id)?, correlation).await,
-        Resource::Events(id) => events::of_wallet(service, head, wallet_id(&id)?).await,
-        Resource::Health => Ok(health::everything(service).await),
+        Resource::Move(Movement::Credit, id) => writes::credit(call, wallet_id(&id)?).await,
+        Resource::Move(Movement::Debit, id) => writes::debit(call, wallet_id(&id)?).await,
+        Resource::Move(Movement::Transfer, id) => writes::transfer(call, wallet_id(&id)?).await,
+        Resource::Wallets if verb == Verb::Write => writes::create(call).await,
+        Resource::Batch => Box::pin(batch::batch(call)).await,
+        Resource::Wallets => Box::pin(wallets::many(service, head)).await,
+        Resource::Wallet(id) => Box::pin(wallets::one(service, head, wallet_id(&id)?)).await,
+        Resource::Transactions(id) => {
+            Box::pin(transactions::of_wallet(service, head, wallet_id(&id)?, correlation)).await
+        }
+        Resource::Events(id) => Box::pin(events::of_wallet(service, head, wallet_id(&id)?)).await,
+        Resource::Health => Ok(Box::pin(health::everything(service)).await),
         Resource::Live => Ok(health::live(service)),
-        Resource::Ready => Ok(health::ready(service).await),
-        Resource::Metrics => health::metrics(service).await,
+        Resource::Ready => Ok(Box::pin(health::ready(service)).await),
+        Resource::Metrics => Box::pin(health::metrics(service)).await,
         Resource::Root => Ok(documentation::root()),
         Resource::OpenApi => Ok(documentation::openapi()),
         Resource::Docs(file) => documentation::page(file),
         Resource::ProblemPage(code) => documentation::problem(code),
-        Resource::Move(..) | Resource::Batch => Err(Problem::method_not_allowed(WRITE)),
+    }
+}
+
+/// What a method asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Read,
+    Write,
+    Other,
+}
+
+impl Verb {
+    fn of(method: &Method) -> Self {
+        match *method {
+            Method::POST => Self::Write,
+            Method::GET | Method::HEAD => Self::Read,
+            _ => Self::Other,
+        }
+    }
+
+    fn is_taken_by(self, resource: &Resource<'_>) -> bool {
+        match self {
+            Self::Read => resource.allow() != WRITE,
+            Self::Write => resource.allow() != READ,
+            Self::Other => false,
+        }
     }
 }
 

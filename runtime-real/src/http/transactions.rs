@@ -11,7 +11,7 @@ use super::problem::{Code, Problem};
 use super::query::Query;
 use super::response::{Body, json};
 use super::state::Service;
-use super::{reads, render, schema, statement};
+use super::{problem_schema, reads, render, schema, statement};
 use crate::database::queries::TransactionFilter;
 
 /// Room for one entry.
@@ -38,8 +38,8 @@ const ENTRY_BYTES: usize = 512;
             (schema::LedgerPage = "application/json"),
             (String = "text/csv")
         )),
-        schema::ReadProblems,
-        schema::AnyProblems
+        problem_schema::ReadProblems,
+        problem_schema::AnyProblems
     )
 )]
 pub(super) async fn of_wallet(

@@ -16,7 +16,7 @@ use super::query::Query;
 use super::reads::{self, Moment};
 use super::response::{Body, JSON, json, set_etag, whole};
 use super::state::Service;
-use super::{render, schema};
+use super::{problem_schema, render, schema};
 use crate::database::queries::WalletFilter;
 
 /// One wallet: as the read model has it, or, with `version` or `at`, as it was.
@@ -37,8 +37,8 @@ use crate::database::queries::WalletFilter;
         (status = 200, description = "The wallet", body = schema::Snapshot,
             headers(("ETag" = String, description = "The version, in quotes"))),
         (status = 304, description = "It still has the version of `If-None-Match`"),
-        schema::ReadProblems,
-        schema::AnyProblems
+        problem_schema::ReadProblems,
+        problem_schema::AnyProblems
     )
 )]
 pub(super) async fn one(service: &Service, head: &Parts, id: WalletId) -> Result<Response<Body>, Problem> {
@@ -76,7 +76,7 @@ pub(super) async fn one(service: &Service, head: &Parts, id: WalletId) -> Result
         (status = 200, description = "A page", body = schema::WalletPage),
         (status = 400, description = "`validation-failed`, `cursor-invalid`", body = schema::Problem,
             content_type = "application/problem+json"),
-        schema::AnyProblems
+        problem_schema::AnyProblems
     )
 )]
 pub(super) async fn many(service: &Service, head: &Parts) -> Result<Response<Body>, Problem> {

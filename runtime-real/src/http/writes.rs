@@ -19,9 +19,9 @@ use super::metrics::elapsed_ms;
 use super::operations::{self, Movement};
 use super::problem::{Code, FieldError, Problem};
 use super::response::{Body, IDEMPOTENT_REPLAYED, JSON, set_etag, whole};
-use super::schema;
 use super::state::Service;
 use super::{body, fingerprint, ids, render};
+use super::{problem_schema, schema};
 use crate::config::MoneyFormat;
 
 /// What a single write is.
@@ -72,7 +72,7 @@ pub(super) struct Call<'a, B> {
             ("ETag" = String, description = "The version, in quotes"),
             ("Location" = String, description = "The new wallet"),
         )),
-        schema::WriteProblems
+        problem_schema::WriteProblems
     )
 )]
 pub(super) async fn create<B>(call: Call<'_, B>) -> Result<Response<Body>, Problem>
@@ -102,8 +102,8 @@ where
             ("Idempotent-Replayed" = bool, description = "true when this is a stored answer"),
             ("ETag" = String, description = "The version, in quotes"),
         )),
-        schema::WriteProblems,
-        schema::ExistingWalletProblems
+        problem_schema::WriteProblems,
+        problem_schema::ExistingWalletProblems
     )
 )]
 pub(super) async fn credit<B>(call: Call<'_, B>, id: WalletId) -> Result<Response<Body>, Problem>
@@ -133,8 +133,8 @@ where
             ("Idempotent-Replayed" = bool, description = "true when this is a stored answer"),
             ("ETag" = String, description = "The version, in quotes"),
         )),
-        schema::WriteProblems,
-        schema::ExistingWalletProblems
+        problem_schema::WriteProblems,
+        problem_schema::ExistingWalletProblems
     )
 )]
 pub(super) async fn debit<B>(call: Call<'_, B>, id: WalletId) -> Result<Response<Body>, Problem>
@@ -164,8 +164,8 @@ where
             ("Idempotent-Replayed" = bool, description = "true when this is a stored answer"),
             ("ETag" = String, description = "The version, in quotes"),
         )),
-        schema::WriteProblems,
-        schema::ExistingWalletProblems
+        problem_schema::WriteProblems,
+        problem_schema::ExistingWalletProblems
     )
 )]
 pub(super) async fn transfer<B>(call: Call<'_, B>, id: WalletId) -> Result<Response<Body>, Problem>
