@@ -25,7 +25,15 @@ CREATE TABLE outbox_events (
     created_us    INTEGER NOT NULL,
     payload       TEXT    NOT NULL
 );
-CREATE UNIQUE INDEX outbox_events_identity ON outbox_events (wallet, event_version, event_type);
+
+-- The last version of each wallet in the outbox. Rows come in version order, so a (wallet, version, type) that is not
+-- after it would be a second one: this is the outbox's unique key, kept in one small row per wallet instead of an index
+-- entry per event in a random place.
+CREATE TABLE outbox_heads (
+    wallet   INTEGER PRIMARY KEY,
+    version  INTEGER NOT NULL,
+    previous INTEGER NOT NULL
+);
 
 -- The last position of each partition, so that a partition without new events is not searched for any.
 CREATE TABLE outbox_partitions (
@@ -90,7 +98,11 @@ CREATE INDEX wallet_states_owner ON wallet_states (owner_id, wallet);
 -- kind: 1 create, 2 credit, 3 debit, 4 transfer_in, 5 transfer_out. amount is signed.
 -- command_id is NULL when it is the event id with zero in the twelve bits that number a command's events;
 -- transfer_id is NULL on a transfer_out whose transfer is named after it, as every transfer of this service is.
+-- epoch numbers stretches of about 131,072 rows: the index grows within the newest one, whose pages stay in memory,
+-- and a wallet's history is one place in each epoch.
 CREATE TABLE ledger_rows (
+    id             INTEGER PRIMARY KEY,
+    epoch          INTEGER NOT NULL,
     wallet         INTEGER NOT NULL,
     version        INTEGER NOT NULL,
     kind           INTEGER NOT NULL,
@@ -104,5 +116,19 @@ CREATE TABLE ledger_rows (
     correlation_id TEXT    NOT NULL,
     description    TEXT
 );
-CREATE UNIQUE INDEX ledger_rows_version ON ledger_rows (wallet, version);
+CREATE UNIQUE INDEX ledger_rows_version ON ledger_rows (epoch, wallet, version);
 CREATE UNIQUE INDEX ledger_rows_event ON ledger_rows (event_id);
+
+-- The epochs, with the first and the last time in each.
+CREATE TABLE ledger_epochs (
+    epoch    INTEGER PRIMARY KEY,
+    first_us INTEGER NOT NULL,
+    last_us  INTEGER NOT NULL
+);
+
+-- The last version of each wallet in the ledger: a second entry for a version is refused whatever its epoch.
+CREATE TABLE ledger_heads (
+    wallet   INTEGER PRIMARY KEY,
+    version  INTEGER NOT NULL,
+    previous INTEGER NOT NULL
+);

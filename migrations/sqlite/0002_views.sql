@@ -64,8 +64,9 @@ SELECT lower(printf('%s-%s-%s-%s-%s', hex(substr(l.event_id, 1, 4)), hex(substr(
              substr(hex(substr(l.event_id, 7, 1)), 1, 1), hex(substr(l.event_id, 9, 2)), hex(substr(l.event_id, 11))))
        END AS command_id,
        l.correlation_id
-FROM ledger_rows l
-JOIN wallet_numbers n ON n.wallet = l.wallet
+FROM wallet_numbers n
+CROSS JOIN ledger_epochs p
+CROSS JOIN ledger_rows l ON l.epoch = p.epoch AND l.wallet = n.wallet
 LEFT JOIN wallet_numbers c ON c.wallet = l.counterparty;
 
 -- Three disjoint parts, so that the condition processed_at IS NULL leaves only what is not published: an index on
@@ -110,7 +111,7 @@ WHERE h.consumer_name = 'kafka-publisher'
   AND h.position <= (SELECT position FROM projector_checkpoints WHERE consumer_name = 'kafka-publisher' AND partition = 0);
 
 -- Every event of the outbox for every consumer. Nothing is stored for it: the state follows from what was published,
--- from the version of the read model's row, from the existence of the ledger's entry, and from what was set aside.
+-- from the version of the read model's row, from the ledger's last version of the wallet, and from what was set aside.
 CREATE VIEW outbox_consumer_processing AS
 SELECT 'kafka-publisher' AS consumer_name,
        lower(printf('%s-%s-%s-%s-%s', hex(substr(e.event_id, 1, 4)), hex(substr(e.event_id, 5, 2)), hex(substr(e.event_id, 7, 2)),
@@ -159,19 +160,19 @@ SELECT 'ledger-projector' AS consumer_name,
        CASE
            WHEN h.reason IS NOT NULL THEN 'dead_letter'
            WHEN h.event_id IS NOT NULL THEN 'held'
-           WHEN l.wallet IS NOT NULL THEN 'completed'
+           WHEN l.version >= e.event_version THEN 'completed'
            ELSE 'pending'
        END AS status,
-       CASE WHEN h.event_id IS NOT NULL THEN coalesce(h.attempts, 0) WHEN l.wallet IS NOT NULL THEN 1 ELSE 0 END AS attempts,
+       CASE WHEN h.event_id IS NOT NULL THEN coalesce(h.attempts, 0) WHEN l.version >= e.event_version THEN 1 ELSE 0 END AS attempts,
        h.reason AS last_error,
-       CASE WHEN h.event_id IS NULL AND l.wallet IS NOT NULL THEN
+       CASE WHEN h.event_id IS NULL AND l.version >= e.event_version THEN
            (SELECT s.processed_at FROM projector_steps s
             WHERE s.consumer_name = 'ledger-projector' AND s.last_position >= e.position
               AND s.partition = (SELECT partition FROM wallet_numbers n WHERE n.wallet = e.wallet)
             ORDER BY s.last_position LIMIT 1)
        END AS processed_at
 FROM outbox_events e
-LEFT JOIN ledger_rows l ON l.wallet = e.wallet AND l.version = e.event_version
+LEFT JOIN ledger_heads l ON l.wallet = e.wallet
 LEFT JOIN held_events h ON h.consumer_name = 'ledger-projector' AND h.event_id = e.event_id;
 
 CREATE VIEW dead_letters AS

@@ -9,13 +9,14 @@
 //! | `transaction` | begin, commit, roll back, and what their failures mean |
 //! | `perform` | which effect is which transaction |
 //! | `numbers`, `rows`, `form` | how values stand in tables, and statements over many rows |
-//! | `outbox`, `checkpoints`, `held`, `read_model`, `ledger` | one table each, or nearly |
+//! | `outbox`, `heads`, `checkpoints`, `held`, `read_model`, `ledger` | one table each, or nearly |
 //! | [`queries`], `waiting` | what readers see |
 
 mod checkpoints;
 mod connection;
 mod error;
 mod form;
+mod heads;
 mod held;
 mod ledger;
 mod numbers;

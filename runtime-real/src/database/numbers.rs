@@ -4,79 +4,102 @@
 //! numbers. They make index entries a few bytes long, which is what the speed of the pipeline rests on. Known numbers
 //! are cached; those given in a transaction count only when it commits, so a rollback clears the cache.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 
 use sqlx::sqlite::SqliteConnection;
 use wallex_core::currency::Currency;
 use wallex_core::id::{Version, WalletId};
+use wallex_core::index::{Index, index};
 use wallex_core::projector::partition_of;
 
+use super::error::Stop;
 use super::form::{count, int};
 use super::rows::RowsStatement;
 
 /// Most wallets whose number is kept in memory.
 const NUMBERS_CACHED_MAX: usize = 262_144;
 
-static INSERT: RowsStatement =
-    RowsStatement::new("INSERT INTO wallet_numbers (wallet, wallet_id, currency, scale, partition) VALUES", 5, "");
+static INSERT: RowsStatement = RowsStatement::new(
+    "INSERT OR ROLLBACK INTO wallet_numbers (wallet, wallet_id, currency, scale, partition) VALUES",
+    5,
+    "",
+);
 
 /// Known numbers of wallets.
-#[derive(Default)]
 pub(super) struct Numbers {
-    known: HashMap<WalletId, i64>,
+    known: Index<WalletId, i64>,
     last: Option<i64>,
 }
 
 impl Numbers {
+    pub(super) fn new() -> Self {
+        // A seed of this process: clients choose wallet ids, and must not be able to choose colliding ones.
+        Self { known: index(RandomState::new().hash_one(0)), last: None }
+    }
+
     /// Forgets everything: after a rollback or an unknown outcome.
     pub(super) fn clear(&mut self) {
         self.known.clear();
         self.last = None;
     }
 
-    /// The number of a wallet that [`Numbers::ensure`] was asked for.
-    pub(super) fn of(&self, wallet: &WalletId) -> i64 {
-        *self.known.get(wallet).expect("numbers are ensured before they are used")
-    }
-
-    /// Makes the numbers of these wallets known, giving new ones where there is none.
-    pub(super) async fn ensure<'w>(
+    /// The numbers of these wallets, in order; wallets that have none get one, in order of appearance.
+    pub(super) async fn resolve<'w>(
         &mut self,
         connection: &mut SqliteConnection,
-        wallets: impl Iterator<Item = (&'w WalletId, Currency)>,
-    ) -> Result<(), sqlx::Error> {
-        if self.known.len() > NUMBERS_CACHED_MAX {
-            self.known.clear();
-        }
-        // In order of appearance, which is log order.
+        wallets: impl Iterator<Item = (&'w WalletId, Currency)> + Clone,
+    ) -> Result<Vec<i64>, sqlx::Error> {
+        self.make_room();
+        let mut numbers = Vec::with_capacity(wallets.size_hint().0);
         let mut missing: Vec<(&WalletId, Currency)> = Vec::new();
-        for (wallet, currency) in wallets {
-            if !self.known.contains_key(wallet) {
+        for (wallet, currency) in wallets.clone() {
+            let number = self.known.get(wallet).copied();
+            if number.is_none() {
                 self.known.insert(wallet.clone(), UNNUMBERED);
                 missing.push((wallet, currency));
             }
+            numbers.push(number.unwrap_or(UNNUMBERED));
         }
         if missing.is_empty() {
-            return Ok(());
+            return Ok(numbers);
         }
         let ids: Vec<&WalletId> = missing.iter().map(|(wallet, _)| *wallet).collect();
         self.look_up(connection, &ids).await?;
         missing.retain(|(wallet, _)| self.known.get(*wallet) == Some(&UNNUMBERED));
-        self.give(connection, &missing).await
+        self.give(connection, &missing).await?;
+        for (number, (wallet, _)) in numbers.iter_mut().zip(wallets) {
+            if *number == UNNUMBERED {
+                *number = self.known.get(wallet).copied().unwrap_or(UNNUMBERED);
+            }
+        }
+        Ok(numbers)
     }
 
-    /// Makes the numbers of these wallets known, and gives the first that has none.
+    fn make_room(&mut self) {
+        if self.known.len() > NUMBERS_CACHED_MAX {
+            self.known.clear();
+        }
+    }
+
+    /// The numbers of these wallets, in order.
+    ///
+    /// # Errors
+    /// [`Stop::Rejected`] names the first that has none.
     pub(super) async fn find<'w>(
         &mut self,
         connection: &mut SqliteConnection,
-        wallets: impl Iterator<Item = &'w WalletId>,
-    ) -> Result<Option<&'w WalletId>, sqlx::Error> {
-        let missing: Vec<&WalletId> = wallets.filter(|wallet| !self.known.contains_key(*wallet)).collect();
-        if missing.is_empty() {
-            return Ok(None);
+        wallets: impl Iterator<Item = &'w WalletId> + Clone,
+    ) -> Result<Vec<i64>, Stop> {
+        self.make_room();
+        let missing: Vec<&WalletId> = wallets.clone().filter(|wallet| !self.known.contains_key(*wallet)).collect();
+        if !missing.is_empty() {
+            self.look_up(connection, &missing).await?;
         }
-        self.look_up(connection, &missing).await?;
-        Ok(missing.into_iter().find(|wallet| !self.known.contains_key(*wallet)))
+        let number = |wallet: &WalletId| {
+            let known = self.known.get(wallet).copied();
+            known.ok_or_else(|| Stop::Rejected(format!("wallet {wallet} has no events in the outbox")))
+        };
+        wallets.map(number).collect()
     }
 
     async fn look_up(&mut self, connection: &mut SqliteConnection, missing: &[&WalletId]) -> Result<(), sqlx::Error> {
@@ -107,14 +130,16 @@ impl Numbers {
                     .await?
             }
         };
-        for (wallet, _) in wallets {
+        let mut rows = Vec::with_capacity(wallets.len());
+        for (wallet, currency) in wallets {
             last += 1;
             self.known.insert((*wallet).clone(), last);
+            rows.push((last, *wallet, *currency));
         }
         self.last = Some(last);
         INSERT
-            .execute(connection, wallets, |(wallet, currency), row| {
-                row.int(self.of(wallet));
+            .execute(connection, &rows, |(number, wallet, currency), row| {
+                row.int(*number);
                 row.text(wallet.as_str().to_owned());
                 row.text(currency.code().to_owned());
                 row.int(int(u64::from(currency.scale())));

@@ -8,18 +8,20 @@ use std::collections::BTreeMap;
 
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use wallex_core::currency::Currency;
 use wallex_core::event::{Event, Recorded};
-use wallex_core::id::Position;
+use wallex_core::id::{Position, WalletId};
 use wallex_core::projector::{Consumer, partition_of};
 use wallex_core::time::Timestamp;
 
 use super::error::{DatabaseError, Stop};
 use super::form::{self, count, int};
+use super::heads::{self, Arrival};
 use super::numbers::Numbers;
 use super::rows::RowsStatement;
 
 static INSERT: RowsStatement = RowsStatement::new(
-    "INSERT INTO outbox_events (position, wallet, event_version, event_type, event_id, created_us, payload) VALUES",
+    "INSERT OR ROLLBACK INTO outbox_events (position, wallet, event_version, event_type, event_id, created_us, payload) VALUES",
     7,
     "",
 );
@@ -30,17 +32,30 @@ static PARTITIONS: RowsStatement = RowsStatement::new(
     "ON CONFLICT (partition) DO UPDATE SET last_position = max(last_position, excluded.last_position)",
 );
 
-/// Inserts rows; a row whose position or whose (wallet, version, type) is there already is an error.
+/// Inserts rows; a row whose position or whose (wallet, version) is there already is refused.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     numbers: &mut Numbers,
     events: &[Recorded],
 ) -> Result<(), Stop> {
-    numbers.ensure(connection, events.iter().flat_map(|recorded| parties(&recorded.event))).await?;
+    let numbers = numbers.resolve(connection, events.iter().flat_map(|recorded| parties(&recorded.event))).await?;
+    // Each event has its own wallet's number, and its counterparty's after it.
+    let mut numbered = Vec::with_capacity(events.len());
+    let mut at = 0;
+    for recorded in events {
+        numbered.push((numbers[at], recorded));
+        at += parties(&recorded.event).count();
+    }
+    let arrivals = numbered.iter().map(|(wallet, row)| Arrival {
+        wallet: *wallet,
+        id: &row.event.wallet_id,
+        version: row.event.version,
+    });
+    heads::OUTBOX.advance(connection, arrivals.collect()).await?;
     INSERT
-        .execute(connection, events, |Recorded { position, event }, row| {
+        .execute(connection, &numbered, |(wallet, Recorded { position, event }), row| {
             row.int(int(position.0));
-            row.int(numbers.of(&event.wallet_id));
+            row.int(*wallet);
             row.int(int(event.version.0));
             row.int(form::event_type_code(event.event_type()));
             row.bytes(event.event_id.as_bytes());
@@ -67,7 +82,7 @@ async fn advance_partitions(connection: &mut SqliteConnection, events: &[Recorde
 }
 
 /// The wallets that an event names; the other side of a transfer has the same currency.
-fn parties(event: &Event) -> impl Iterator<Item = (&wallex_core::id::WalletId, wallex_core::currency::Currency)> {
+fn parties(event: &Event) -> impl Iterator<Item = (&WalletId, Currency)> + Clone {
     let counterparty = event.transfer().map(|leg| &leg.counterparty);
     std::iter::once(&event.wallet_id).chain(counterparty).map(|wallet| (wallet, event.currency))
 }

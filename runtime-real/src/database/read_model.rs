@@ -14,13 +14,13 @@ use super::numbers::Numbers;
 use super::rows::RowsStatement;
 
 static INSERT: RowsStatement = RowsStatement::new(
-    "INSERT INTO wallet_states (wallet, version, balance, updated_us, created_us, owner_id) VALUES",
+    "INSERT OR ROLLBACK INTO wallet_states (wallet, version, balance, updated_us, created_us, owner_id) VALUES",
     6,
     "",
 );
 
 static UPDATE: RowsStatement = RowsStatement::new(
-    "UPDATE wallet_states SET version = v.column3, balance = v.column4, updated_us = v.column5 FROM (VALUES",
+    "UPDATE OR ROLLBACK wallet_states SET version = v.column3, balance = v.column4, updated_us = v.column5 FROM (VALUES",
     5,
     ") AS v WHERE wallet_states.wallet = v.column1 AND wallet_states.version = v.column2",
 );
@@ -42,18 +42,17 @@ pub(super) async fn apply(
     changes: &[WalletChange],
 ) -> Result<(), Stop> {
     let inserts: Vec<&Wallet> = changes.iter().filter_map(inserted).collect();
-    numbers.ensure(connection, inserts.iter().map(|wallet| (&wallet.id, wallet.currency))).await?;
-    let missing = numbers.find(connection, changes.iter().filter_map(updated)).await?;
-    if let Some(wallet) = missing {
-        return Err(Stop::Rejected(format!("wallet {wallet} is not in the read model")));
-    }
-    insert(connection, numbers, &inserts).await?;
-    let mut updates = Vec::with_capacity(changes.len() - inserts.len());
+    let of_inserts = numbers.resolve(connection, inserts.iter().map(|wallet| (&wallet.id, wallet.currency))).await?;
+    let of_updates = numbers.find(connection, changes.iter().filter_map(updated)).await?;
+    insert(connection, of_inserts, &inserts).await?;
+    let mut updates = Vec::with_capacity(of_updates.len());
+    let mut of_updates = of_updates.into_iter();
     for change in changes {
         if let WalletChange::Update { wallet_id, expected, version, balance, updated_at } = change {
+            let Some(wallet) = of_updates.next() else { break };
             updates.push(Update {
                 wallet_id,
-                wallet: numbers.of(wallet_id),
+                wallet,
                 expected: int(expected.0),
                 version: int(version.0),
                 balance: minor_units(*balance, wallet_id, *version)?,
@@ -78,14 +77,14 @@ fn updated(change: &WalletChange) -> Option<&WalletId> {
     }
 }
 
-async fn insert(connection: &mut SqliteConnection, numbers: &Numbers, wallets: &[&Wallet]) -> Result<(), Stop> {
+async fn insert(connection: &mut SqliteConnection, numbers: Vec<i64>, wallets: &[&Wallet]) -> Result<(), Stop> {
     let mut rows = Vec::with_capacity(wallets.len());
-    for wallet in wallets {
-        rows.push((*wallet, minor_units(wallet.balance, &wallet.id, wallet.version)?));
+    for (number, wallet) in numbers.into_iter().zip(wallets) {
+        rows.push((number, *wallet, minor_units(wallet.balance, &wallet.id, wallet.version)?));
     }
     let result = INSERT
-        .execute(connection, &rows, |(wallet, balance), row| {
-            row.int(numbers.of(&wallet.id));
+        .execute(connection, &rows, |(number, wallet, balance), row| {
+            row.int(*number);
             row.int(int(wallet.version.0));
             row.int(*balance);
             row.int(wallet.updated_at.as_micros());
@@ -97,9 +96,9 @@ async fn insert(connection: &mut SqliteConnection, numbers: &Numbers, wallets: &
     let chunk = stopped.chunk;
     let error = sqlx::Error::from(stopped);
     if is_constraint(&error) {
-        // The rows of the chunk that failed are gone, so what is found was there before.
-        for (Wallet { id, .. }, _) in chunk {
-            if let Some(version) = version_of(connection, numbers.of(id)).await? {
+        // The transaction is rolled back, so what is found was there before.
+        for (number, Wallet { id, .. }, _) in chunk {
+            if let Some(version) = version_of(connection, *number).await? {
                 return Err(Stop::Rejected(format!("wallet {id} is in the read model already, at version {version}")));
             }
         }

@@ -35,7 +35,7 @@ pub(super) struct Transaction<'w> {
 
 impl Writer {
     pub(super) fn new(path: PathBuf, connection: SqliteConnection) -> Self {
-        let state = State { connection: Some(connection), numbers: Numbers::default(), begun: false };
+        let state = State { connection: Some(connection), numbers: Numbers::new(), begun: false };
         Self { path, state: Mutex::new(state) }
     }
 
@@ -95,7 +95,7 @@ impl Writer {
                 kind: FailureKind::Unavailable,
                 reason: "the database does not answer".to_owned(),
             }),
-            answered => answered,
+            answered @ (Completion::Done(_) | Completion::Conflict | Completion::Failed(_)) => answered,
         }
     }
 }

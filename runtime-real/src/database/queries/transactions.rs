@@ -1,7 +1,7 @@
 //! The history of a wallet: its ledger entries, in pages or as a whole.
 //!
-//! The order is that of versions. Times never run backwards within a wallet, so a range of times is a range of versions:
-//! its ends are found by bisection, and a page costs the same however long the history is.
+//! The order is that of versions. The ledger is read epoch by epoch, those that lie outside a range of times left out, and
+//! reading stops when the page is full.
 
 use std::sync::Arc;
 
@@ -60,11 +60,17 @@ macro_rules! entries_of {
         concat!(
             "SELECT l.version, l.kind, l.amount, l.balance, l.occurred_us, l.event_id, l.command_id, l.transfer_id,
                     c.wallet_id, l.correlation_id, l.description
-             FROM ledger_rows l LEFT JOIN wallet_numbers c ON c.wallet = l.counterparty
-             WHERE l.wallet = ?1 AND l.version >= ?2 AND l.version <= ?3 AND (?4 IS NULL OR l.kind = ?4)
-             ORDER BY l.version ",
+             FROM ledger_epochs p
+             CROSS JOIN ledger_rows l ON l.epoch = p.epoch
+             LEFT JOIN wallet_numbers c ON c.wallet = l.counterparty
+             WHERE p.last_us >= ?4 AND p.first_us < ?5
+               AND l.wallet = ?1 AND l.version >= ?2 AND l.version <= ?3
+               AND l.occurred_us >= ?4 AND l.occurred_us < ?5 AND (?6 IS NULL OR l.kind = ?6)
+             ORDER BY p.epoch ",
             $order,
-            " LIMIT ?5"
+            ", l.version ",
+            $order,
+            " LIMIT ?7"
         )
     };
 }
@@ -94,17 +100,8 @@ impl Queries {
         let Some(known) = self.known(wallet).await? else {
             return Ok(Page { items: Vec::new(), next: None });
         };
-        let mut first = match filter.from {
-            Some(from) => self.first_version_at(known.number, from).await?,
-            None => 1,
-        };
-        let mut last = match filter.to {
-            Some(to) => self.first_version_at(known.number, to).await?.saturating_sub(1),
-            None => i64::MAX,
-        };
-        if filter.kind == Some(EntryKind::Create) {
-            last = last.min(1);
-        }
+        let mut first = 1;
+        let mut last = if filter.kind == Some(EntryKind::Create) { 1 } else { i64::MAX };
         match after {
             Some(after) if filter.ascending => first = first.max(int(after) + 1),
             Some(after) => last = last.min(int(after) - 1),
@@ -114,6 +111,8 @@ impl Queries {
             .bind(known.number)
             .bind(first)
             .bind(last)
+            .bind(filter.from.map_or(i64::MIN, Timestamp::as_micros))
+            .bind(filter.to.map_or(i64::MAX, Timestamp::as_micros))
             .bind(filter.kind.map(form::kind_code))
             .bind(int(filter.limit as u64 + 1))
             .fetch_all(&self.readers)
@@ -137,30 +136,6 @@ impl Queries {
                 .await?;
         let Some((number, code)) = row else { return Ok(None) };
         Ok(Some(Known { id, number, currency: form::currency(&code)? }))
-    }
-
-    /// The first version at or after a time; one past the last when there is none.
-    async fn first_version_at(&self, wallet: i64, time: Timestamp) -> Result<i64, QueryError> {
-        let last: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM ledger_rows WHERE wallet = ?")
-            .bind(wallet)
-            .fetch_one(&self.readers)
-            .await?;
-        let (mut low, mut high) = (1, last.unwrap_or(0) + 1);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let found: Option<i64> =
-                sqlx::query_scalar("SELECT occurred_us FROM ledger_rows WHERE wallet = ? AND version = ?")
-                    .bind(wallet)
-                    .bind(middle)
-                    .fetch_optional(&self.readers)
-                    .await?;
-            if found.is_some_and(|occurred| occurred < time.as_micros()) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low)
     }
 }
 
