@@ -228,3 +228,7 @@ fn write_refused(refused: &[Refused], out: &mut Vec<u8>) {
     }
     out.push(b']');
 }
+
+#[cfg(test)]
+#[path = "problem_tests.rs"]
+mod tests;

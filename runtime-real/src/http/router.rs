@@ -111,14 +111,7 @@ where
 {
     let (head, body) = request.into_parts();
     let correlation = Correlation::of(&head.headers);
-    let answered = {
-        let mut answering = std::pin::pin!(answer(service, &head, body, &correlation));
-        let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))) {
-            Ok(polled) => polled,
-            Err(panic) => Poll::Ready(Err(panicked(panic.as_ref(), &correlation))),
-        });
-        caught.await
-    };
+    let answered = caught(answer(service, &head, body, &correlation), &correlation).await;
     let mut response = answered.unwrap_or_else(|problem| problem.response(&correlation.id));
     log(&head, &response, &correlation);
     service.metrics.responded(response.status());
@@ -198,6 +191,19 @@ fn wallet_id(text: &str) -> Result<WalletId, Problem> {
         .map_err(|error| Problem::validation(vec![FieldError::new("walletId", "format", error.to_string())]))
 }
 
+/// Turns a panic into a problem of this request.
+async fn caught<T>(
+    answering: impl Future<Output = Result<T, Problem>>,
+    correlation: &Correlation,
+) -> Result<T, Problem> {
+    let mut answering = std::pin::pin!(answering);
+    let polled = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))) {
+        Ok(polled) => polled,
+        Err(panic) => Poll::Ready(Err(panicked(panic.as_ref(), correlation))),
+    });
+    polled.await
+}
+
 fn panicked(panic: &(dyn Any + Send), correlation: &Correlation) -> Problem {
     let reason = panic.downcast_ref::<&str>().copied();
     let reason = reason.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown");
@@ -217,6 +223,15 @@ fn log(head: &Parts, response: &Response<Body>, correlation: &Correlation) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_is_a_problem_of_its_own_request() {
+        let correlation = Correlation::of(&hyper::HeaderMap::new());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let problem = runtime.block_on(caught::<()>(async { panic!("a defect") }, &correlation)).unwrap_err();
+        assert_eq!(problem.code(), Code::InternalError);
+        assert_eq!(runtime.block_on(caught(async { Ok(7) }, &correlation)), Ok(7));
+    }
 
     #[test]
     fn paths_lead_to_their_resources() {

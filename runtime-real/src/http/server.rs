@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::Request;
@@ -199,12 +199,25 @@ async fn serve_connection(
 ) {
     let Accepted { stream, permit } = accepted;
     if let Ok(stream) = TcpStream::from_std(stream) {
-        let answer = service_fn(move |request: Request<Incoming>| {
-            let service = Arc::clone(&service);
-            async move { Ok::<_, Infallible>(router::handle(&service, request).await) }
+        let first_head_by = tokio::time::sleep(Duration::from_millis(service.config.http.header_timeout_ms));
+        let begun = Arc::new(AtomicBool::new(false));
+        let answer = service_fn({
+            let begun = Arc::clone(&begun);
+            move |request: Request<Incoming>| {
+                begun.store(true, Ordering::Relaxed);
+                let service = Arc::clone(&service);
+                async move { Ok::<_, Infallible>(router::handle(&service, request).await) }
+            }
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), answer).into_owned();
-        if let Err(error) = watcher.watch(connection).await {
+        let connection = watcher.watch(builder.serve_connection(TokioIo::new(stream), answer).into_owned());
+        let mut connection = std::pin::pin!(connection);
+        // Until the first bytes tell HTTP/1.1 from HTTP/2, no timeout of either applies.
+        let ended = tokio::select! {
+            biased;
+            ended = &mut connection => Some(ended),
+            () = first_head_by => if begun.load(Ordering::Relaxed) { Some(connection.await) } else { None },
+        };
+        if let Some(Err(error)) = ended {
             tracing::debug!(%error, "a connection ended early");
         }
     }

@@ -54,9 +54,29 @@ fn http_2_is_spoken_without_tls() {
 #[test]
 fn a_head_that_does_not_come_ends_the_connection() {
     let service = Service::start_with(&[("WALLEX_HTTP_HEADER_TIMEOUT_MS", "100")]);
-    let mut connection = service.connect();
-    connection.write(b"GET /health/live HT");
-    assert!(connection.is_closed());
+    for begun in ["", "P", "PRI * HTTP/2.0\r\n", "GET /health/live HT", "GET /health/live HTTP/1.1\r\nHost: w\r\n"] {
+        let mut connection = service.connect();
+        connection.write(begun.as_bytes());
+        assert!(connection.is_closed(), "{begun:?}");
+    }
+    let mut idle = service.connect();
+    idle.send("GET", "/health/live", &[], None);
+    assert_eq!(idle.receive("GET").status, 200);
+    assert!(idle.is_closed());
+}
+
+#[test]
+fn connections_above_the_limit_wait_for_one_to_close() {
+    let service = Service::start_with(&[("WALLEX_HTTP_CONNECTIONS_MAX", "1")]);
+    let mut first = service.connect();
+    first.send("GET", "/health/live", &[], None);
+    assert_eq!(first.receive("GET").status, 200);
+    let mut second = service.connect();
+    second.send("GET", "/health/live", &[], None);
+    first.send("GET", "/health/live", &[], None);
+    assert_eq!(first.receive("GET").status, 200);
+    drop(first);
+    assert_eq!(second.receive("GET").status, 200);
 }
 
 #[test]
