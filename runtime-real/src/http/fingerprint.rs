@@ -1,6 +1,6 @@
 //! The identity of an idempotent request: who asked for what under which key.
 //!
-//! Keeps the HTTP side of INV-05. The key hash covers caller, route and key; the fingerprint covers method, path and the
+//! Keeps the HTTP side of INV-05. The key hash covers caller, route and key; the fingerprint covers method, route and the
 //! *parsed* operations, so that white space, the order of members, and `1.5` against `"1.50"` make no difference, and
 //! any difference in meaning does. Every part is length-prefixed: no two different requests give the same bytes.
 
