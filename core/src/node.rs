@@ -10,9 +10,9 @@
 //!
 //! The node never asks for time, randomness or IO. The same inputs at the same times give the same effects (INV-13).
 
-use crate::command::{CommandMachine, TimerReason};
+use crate::command::{CommandMachine, Completed, TimerReason};
 use crate::config::Config;
-use crate::effect::{Effect, EffectQueue, Input};
+use crate::effect::{Completion, Effect, EffectQueue, Input};
 use crate::feeder::Feeder;
 use crate::id::{EffectId, Position};
 use crate::projector::{Consumer, Projector, ProjectorStatistics};
@@ -92,107 +92,86 @@ impl Node {
         match input {
             Input::Submit(request) => self.commands.submit(request),
             Input::Drain => self.commands.drain(),
-            Input::Reserved(..)
-            | Input::Leased(..)
-            | Input::Loaded(..)
-            | Input::Found(..)
-            | Input::Appended(..)
-            | Input::AnswersStored(..) => self.commands.complete(input),
-            Input::LogAdvanced(..) | Input::FeederCheckpoint(..) | Input::LogRead(..) | Input::OutboxWritten(..) => {
-                self.handle_feeder(input);
+            Input::Reserved(effect, completion) => self.commands.complete(effect, Completed::Reserved(completion)),
+            Input::Leased(effect, completion) => self.commands.complete(effect, Completed::Leased(completion)),
+            Input::Loaded(effect, completion) => self.commands.complete(effect, Completed::Loaded(completion)),
+            Input::Found(effect, completion) => self.commands.complete(effect, Completed::Found(completion)),
+            Input::Appended(effect, completion) => self.commands.complete(effect, Completed::Appended(completion)),
+            Input::AnswersStored(effect, completion) => self.commands.complete(effect, Completed::Stored(completion)),
+            Input::LogAdvanced(head) => self.with_feeder(|feeder| feeder.on_log_advanced(head)),
+            Input::FeederCheckpoint(effect, completion) => {
+                self.with_feeder(|feeder| feeder.on_checkpoint(effect, completion));
             }
-            Input::RelayProgress(..) | Input::OutboxRead(..) | Input::Published(..) | Input::PublishedMarked(..) => {
-                self.handle_relay(input);
+            Input::LogRead(effect, completion) => self.with_feeder(|feeder| feeder.on_read(effect, completion)),
+            Input::OutboxWritten(effect, completion) => self.on_outbox_written(effect, completion),
+            Input::RelayProgress(effect, completion) => self.with_relay(|relay| relay.on_progress(effect, completion)),
+            Input::OutboxRead(effect, completion) => self.with_relay(|relay| relay.on_read(effect, completion)),
+            Input::Published(effect, completion) => self.with_relay(|relay| relay.on_published(effect, completion)),
+            Input::PublishedMarked(effect, completion) => self.with_relay(|relay| relay.on_marked(effect, completion)),
+            Input::PartitionsAssigned(consumer, partitions) => {
+                self.with_projector(consumer, |projector| projector.on_assigned(&partitions));
             }
-            Input::PartitionsAssigned(..)
-            | Input::PartitionsRevoked(..)
-            | Input::MessagesAvailable(..)
-            | Input::Progress(..)
-            | Input::Fetched(..)
-            | Input::Versions(..)
-            | Input::StreamRead(..)
-            | Input::Projected(..)
-            | Input::RetryHeld(..)
-            | Input::HeldLoaded(..) => self.handle_consumer(input),
+            Input::PartitionsRevoked(consumer, partitions) => {
+                self.with_projector(consumer, |projector| projector.on_revoked(&partitions));
+            }
+            Input::MessagesAvailable(consumer) => self.with_projector(consumer, Projector::on_messages_available),
+            Input::Progress(effect, completion) => {
+                self.with_projector(consumer_of(effect), |projector| projector.on_progress(effect, completion));
+            }
+            Input::Fetched(effect, completion) => {
+                self.with_projector(consumer_of(effect), |projector| projector.on_fetched(effect, completion));
+            }
+            Input::Versions(effect, completion) => {
+                self.with_projector(consumer_of(effect), |projector| projector.on_versions(effect, completion));
+            }
+            Input::StreamRead(effect, completion) => {
+                self.with_projector(consumer_of(effect), |projector| projector.on_stream_read(effect, completion));
+            }
+            Input::Projected(effect, completion) => {
+                self.with_projector(consumer_of(effect), |projector| projector.on_projected(effect, completion));
+            }
+            Input::RetryHeld(Consumer::Relay, wallet) => self.with_relay(|relay| relay.on_retry_held(wallet)),
+            Input::RetryHeld(consumer, wallet) => {
+                self.with_projector(consumer, |projector| projector.on_retry_held(wallet));
+            }
+            Input::HeldLoaded(effect, completion) if consumer_of(effect) == Consumer::Relay => {
+                self.with_relay(|relay| relay.on_held_loaded(effect, completion));
+            }
+            Input::HeldLoaded(effect, completion) => {
+                self.with_projector(consumer_of(effect), |projector| projector.on_held_loaded(effect, completion));
+            }
         }
     }
 
-    fn handle_feeder(&mut self, input: Input) {
-        let Some(feeder) = &mut self.feeder else {
-            return;
-        };
-        match input {
-            Input::LogAdvanced(head) => feeder.on_log_advanced(head),
-            Input::FeederCheckpoint(effect, completion) => feeder.on_checkpoint(effect, completion),
-            Input::LogRead(effect, completion) => feeder.on_read(effect, completion),
-            Input::OutboxWritten(effect, completion) => feeder.on_written(effect, completion),
-            other => unreachable!("not for the feeder: {other:?}"),
-        }
+    /// What the feeder wrote is handed to the relay at once.
+    fn on_outbox_written(&mut self, effect: EffectId, completion: Completion<()>) {
+        let Some(feeder) = &mut self.feeder else { return };
+        feeder.on_written(effect, completion);
         if let (Some((before, rows)), Some(relay)) = (feeder.take_written(), &mut self.relay) {
             relay.on_outbox_written(before, rows);
         }
     }
 
-    fn handle_relay(&mut self, input: Input) {
-        let Some(relay) = &mut self.relay else {
-            return;
-        };
-        match input {
-            Input::RelayProgress(effect, completion) => relay.on_progress(effect, completion),
-            Input::OutboxRead(effect, completion) => relay.on_read(effect, completion),
-            Input::Published(effect, completion) => relay.on_published(effect, completion),
-            Input::PublishedMarked(effect, completion) => relay.on_marked(effect, completion),
-            other => unreachable!("not for the relay: {other:?}"),
+    fn with_feeder(&mut self, happen: impl FnOnce(&mut Feeder)) {
+        if let Some(feeder) = &mut self.feeder {
+            happen(feeder);
         }
     }
 
-    fn handle_consumer(&mut self, input: Input) {
-        match (&input, &mut self.relay) {
-            (Input::RetryHeld(Consumer::Relay, wallet), Some(relay)) => return relay.on_retry_held(wallet.clone()),
-            (Input::HeldLoaded(effect, _), Some(relay)) if EffectQueue::machine_of(*effect) == RELAY => {
-                if let Input::HeldLoaded(effect, completion) = input {
-                    relay.on_held_loaded(effect, completion);
-                }
-                return;
-            }
-            (_, _) => {}
-        }
-        let Some(projector) = self.projector_of(&input) else {
-            return;
-        };
-        match input {
-            Input::PartitionsAssigned(_, partitions) => projector.on_assigned(&partitions),
-            Input::PartitionsRevoked(_, partitions) => projector.on_revoked(&partitions),
-            Input::MessagesAvailable(_) => projector.on_messages_available(),
-            Input::Progress(effect, completion) => projector.on_progress(effect, completion),
-            Input::Fetched(effect, completion) => projector.on_fetched(effect, completion),
-            Input::Versions(effect, completion) => projector.on_versions(effect, completion),
-            Input::StreamRead(effect, completion) => projector.on_stream_read(effect, completion),
-            Input::Projected(effect, completion) => projector.on_projected(effect, completion),
-            Input::RetryHeld(_, wallet) => projector.on_retry_held(wallet),
-            Input::HeldLoaded(effect, completion) => projector.on_held_loaded(effect, completion),
-            other => unreachable!("not for a projector: {other:?}"),
+    fn with_relay(&mut self, happen: impl FnOnce(&mut Relay)) {
+        if let Some(relay) = &mut self.relay {
+            happen(relay);
         }
     }
 
-    fn projector_of(&mut self, input: &Input) -> Option<&mut Projector> {
-        let consumer = match input {
-            Input::PartitionsAssigned(consumer, _)
-            | Input::PartitionsRevoked(consumer, _)
-            | Input::MessagesAvailable(consumer)
-            | Input::RetryHeld(consumer, _) => *consumer,
-            Input::Progress(effect, _) => consumer_of(*effect)?,
-            Input::Fetched(effect, _) => consumer_of(*effect)?,
-            Input::Versions(effect, _) => consumer_of(*effect)?,
-            Input::StreamRead(effect, _) => consumer_of(*effect)?,
-            Input::Projected(effect, _) => consumer_of(*effect)?,
-            Input::HeldLoaded(effect, _) => consumer_of(*effect)?,
-            other => unreachable!("not for a consumer: {other:?}"),
-        };
-        match consumer {
+    fn with_projector(&mut self, consumer: Consumer, happen: impl FnOnce(&mut Projector)) {
+        let projector = match consumer {
             Consumer::Relay => None,
             Consumer::ReadModel => self.read_model.as_mut(),
             Consumer::Ledger => self.ledger.as_mut(),
+        };
+        if let Some(projector) = projector {
+            happen(projector);
         }
     }
 
@@ -242,10 +221,11 @@ impl Node {
     }
 }
 
-fn consumer_of(effect: EffectId) -> Option<Consumer> {
+/// Whose effect this is, of the machines that consume.
+fn consumer_of(effect: EffectId) -> Consumer {
     match EffectQueue::machine_of(effect) {
-        READ_MODEL => Some(Consumer::ReadModel),
-        LEDGER => Some(Consumer::Ledger),
-        _ => None,
+        READ_MODEL => Consumer::ReadModel,
+        LEDGER => Consumer::Ledger,
+        _ => Consumer::Relay,
     }
 }

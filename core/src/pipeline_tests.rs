@@ -1,5 +1,8 @@
 //! Feeder, relay and projectors against a database, a topic and a log in memory, with faults at every step.
 
+// Tests pick out the effects they are about.
+#![allow(clippy::wildcard_enum_match_arm)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

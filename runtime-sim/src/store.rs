@@ -26,7 +26,25 @@ impl Store {
             }
             Effect::Lease { effect, wallets, .. } => Input::Leased(effect, Completion::Done(vec![true; wallets.len()])),
             Effect::Reserve(id, items) => Input::Reserved(id, Completion::Done(vec![Reservation::New; items.len()])),
-            _ => return None,
+            // Nothing else is asked for in a world without keys to take over and without a pipeline.
+            Effect::Reply { .. }
+            | Effect::Unlease(_)
+            | Effect::FindCommand { .. }
+            | Effect::StoreAnswers(..)
+            | Effect::ReleaseKeys(_)
+            | Effect::LoadFeederCheckpoint(_)
+            | Effect::ReadLog { .. }
+            | Effect::WriteOutbox { .. }
+            | Effect::LoadRelayProgress(_)
+            | Effect::ReadOutbox { .. }
+            | Effect::Publish(..)
+            | Effect::MarkPublished { .. }
+            | Effect::LoadProgress { .. }
+            | Effect::Fetch { .. }
+            | Effect::LoadVersions { .. }
+            | Effect::ReadStream { .. }
+            | Effect::Project { .. }
+            | Effect::LoadHeld { .. } => return None,
         })
     }
 

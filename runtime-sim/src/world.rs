@@ -131,13 +131,16 @@ impl World {
     fn drain(&mut self, now: Timestamp) {
         while let Some(effect) = self.node.poll_effect() {
             self.trace.record(now, "out", &effect);
-            match effect {
-                Effect::Reply { answer: Answer::Final { answer, .. }, .. } => match answer.outcome {
-                    Ok(_) => self.done += 1,
-                    Err(_) => self.refused += 1,
-                },
-                Effect::Reply { answer, .. } => unreachable!("nothing fails in this world: {answer:?}"),
-                effect => self.start(effect),
+            let Effect::Reply { answer, .. } = effect else {
+                self.start(effect);
+                continue;
+            };
+            match answer {
+                Answer::Final { answer, .. } if answer.outcome.is_ok() => self.done += 1,
+                Answer::Final { .. } => self.refused += 1,
+                Answer::InFlight | Answer::KeyReused | Answer::Unavailable(_) | Answer::OutcomeUnknown => {
+                    unreachable!("nothing fails in this world: {answer:?}")
+                }
             }
         }
     }

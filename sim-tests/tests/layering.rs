@@ -63,7 +63,7 @@ fn linked(name: &str) -> BTreeSet<String> {
         .output()
         .expect("cargo tree runs");
     assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
     let names: BTreeSet<String> =
         text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
     assert!(names.contains(name), "cargo tree lists {name} itself");

@@ -12,6 +12,8 @@ use crate::index::{Index, index};
 use crate::wallet::{Cause, EVENTS_PER_OPERATION_MAX, Events, Operation, Refused, Rejection, Wallet, Wallets};
 
 /// What became of one operation.
+// It lives for a moment on the stack of the hot path, where a box would cost more than the room.
+#[allow(clippy::large_enum_variant)]
 enum Decided {
     /// It happens now.
     Accepted(Events),

@@ -10,7 +10,8 @@ use super::slot::{CommandSlot, SlotId, Slots};
 use super::takeover::Takeover;
 use super::{Answer, FinalAnswer, KeyHash, Request, Unavailable};
 use crate::config::Config;
-use crate::effect::{Append, Effect, EffectQueue, KeyRecord};
+use crate::effect::{Append, Completion, Effect, EffectQueue, KeyRecord, Loaded, Reservation};
+use crate::event::Event;
 use crate::id::{CommandId, EffectId};
 use crate::index::{Index, index};
 use crate::time::Timestamp;
@@ -140,6 +141,17 @@ pub(super) enum PendingEffect {
     Find(CommandSlot),
     Append(u64),
     Store(Vec<Storing>),
+}
+
+/// A completion of one of the machine's effects, by what the effect was.
+#[derive(Debug)]
+pub(crate) enum Completed {
+    Reserved(Completion<Vec<Reservation>>),
+    Leased(Completion<Vec<bool>>),
+    Loaded(Completion<Vec<Loaded>>),
+    Found(Completion<Vec<Event>>),
+    Appended(Completion<()>),
+    Stored(Completion<()>),
 }
 
 /// What is to be done again, later.

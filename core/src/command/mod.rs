@@ -34,6 +34,7 @@ mod takeover;
 mod tests;
 mod timers;
 
+pub(crate) use machine::Completed;
 pub use machine::{CommandMachine, Statistics, TimerReason};
 pub use request::{Answer, FinalAnswer, Fingerprint, Idempotency, KeyHash, Request, Success, Unavailable, Work};
 pub(crate) use timers::backoff;

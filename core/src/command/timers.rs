@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::machine::{CommandMachine, PendingEffect, Retry, TimerReason};
-use crate::effect::{Completion, Input};
+use super::machine::{CommandMachine, Completed, Pending, PendingEffect, Retry, TimerReason};
+use crate::effect::Completion;
 use crate::id::EffectId;
 use crate::limits::{LEASE_LINGER, RETRY_DELAY_MAX, RETRY_DELAY_MIN};
 use crate::time::Timestamp;
@@ -92,43 +92,34 @@ impl CommandMachine {
     }
 
     /// Routes a completion to what waits for it. One that nothing waits for came twice, or too late.
-    pub(crate) fn complete(&mut self, input: Input) {
-        let effect = match &input {
-            Input::Reserved(effect, _)
-            | Input::Leased(effect, _)
-            | Input::Loaded(effect, _)
-            | Input::Found(effect, _)
-            | Input::Appended(effect, _)
-            | Input::AnswersStored(effect, _) => *effect,
-            other => unreachable!("not a completion of the command machine: {other:?}"),
-        };
+    pub(crate) fn complete(&mut self, effect: EffectId, completed: Completed) {
         // An append stays on the list until its flight lands: a late answer to an earlier attempt may settle it.
-        let of = match self.pending.get(&effect).map(|pending| &pending.of) {
+        let of = match self.pending.get_mut(&effect) {
             None => return,
-            Some(PendingEffect::Append(flight)) => PendingEffect::Append(*flight),
+            Some(Pending { of: PendingEffect::Append(flight), deadline }) => {
+                *deadline = None;
+                PendingEffect::Append(*flight)
+            }
             Some(_) => match self.pending.remove(&effect) {
                 Some(pending) => pending.of,
                 None => return,
             },
         };
-        match (input, of) {
-            (Input::Reserved(_, completion), PendingEffect::Reserve(commands)) => {
+        match (completed, of) {
+            (Completed::Reserved(completion), PendingEffect::Reserve(commands)) => {
                 self.on_reserved(commands, completion)
             }
-            (Input::Leased(_, completion), PendingEffect::Lease(slots, until)) => {
+            (Completed::Leased(completion), PendingEffect::Lease(slots, until)) => {
                 self.on_leased(slots, until, completion);
             }
-            (Input::Loaded(_, completion), PendingEffect::Load(slots, asked_at)) => {
+            (Completed::Loaded(completion), PendingEffect::Load(slots, asked_at)) => {
                 self.on_loaded(slots, asked_at, completion);
             }
-            (Input::Found(_, completion), PendingEffect::Find(command)) => self.on_found(effect, command, completion),
-            (Input::Appended(_, completion), PendingEffect::Append(flight)) => {
-                if let Some(pending) = self.pending.get_mut(&effect) {
-                    pending.deadline = None;
-                }
+            (Completed::Found(completion), PendingEffect::Find(command)) => self.on_found(effect, command, completion),
+            (Completed::Appended(completion), PendingEffect::Append(flight)) => {
                 self.on_appended(effect, flight, completion);
             }
-            (Input::AnswersStored(_, completion), PendingEffect::Store(storing)) => self.on_stored(storing, completion),
+            (Completed::Stored(completion), PendingEffect::Store(storing)) => self.on_stored(storing, completion),
             // The runtime completed an effect as something else: whatever it was, its outcome is not known.
             (_, of) => self.complete_unknown(effect, of),
         }

@@ -51,6 +51,8 @@ pub struct ProjectorStatistics {
     pub dead_letters: u64,
 }
 
+// There is one of these for each projector: room is no concern.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 enum State {
     /// Progress has to be read.
