@@ -5,6 +5,7 @@
 //! and a lone command waits for nobody.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -36,6 +37,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug, Default)]
 pub struct Gauges {
     shown: Mutex<Shown>,
+    ended: AtomicBool,
 }
 
 /// One look at the command path.
@@ -60,6 +62,18 @@ impl Gauges {
     #[must_use]
     pub fn look(&self) -> Shown {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the command path takes no commands, when it does not.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&'static str> {
+        if self.ended.load(Ordering::Acquire) {
+            Some("the command thread has ended; restart the service")
+        } else if self.look().journal_stopped {
+            Some("the journal cannot know what is on the disk and has stopped; look at the disk and restart the service")
+        } else {
+            None
+        }
     }
 }
 
@@ -142,8 +156,18 @@ struct Driver {
     forget_at: Instant,
 }
 
+/// Tells when the thread is over, however it ends.
+struct Ending(Arc<Gauges>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Ordering::Release);
+    }
+}
+
 impl Driver {
     fn run(mut self) -> Journal<OsStorage> {
+        let _ending = Ending(Arc::clone(&self.gauges));
         loop {
             self.take_jobs();
             let now = now();

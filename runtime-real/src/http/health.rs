@@ -124,8 +124,10 @@ fn write_check(check: &Check, out: &mut Vec<u8>) {
     }
     out.push(b'}');
 }
-async fn checks(service: &Service) -> [Check; 2] {
+
+async fn checks(service: &Service) -> [Check; 3] {
     [
+        check("commands", async { service.gauges.trouble().map_or(Ok(()), |trouble| Err(trouble.to_owned())) }).await,
         check("event-store", async {
             // The last event is read back, from the disk.
             let before = Position(service.log.position().0.saturating_sub(1));

@@ -35,7 +35,7 @@ pub struct Service {
     pub(super) queries: Queries,
     pub(super) config: Arc<Config>,
     pub(super) metrics: Metrics,
-    gauges: Arc<Gauges>,
+    pub(super) gauges: Arc<Gauges>,
     pipeline: PipelineControl,
     started: Instant,
     draining: AtomicBool,
