@@ -1,47 +1,31 @@
 //! A node whose effects are answered at once: what remains is the cost of the command machine.
 
-use wallex_core::command::{Request, Work};
+use wallex_core::command::Request;
 use wallex_core::config::Config;
-use wallex_core::currency::Currency;
 use wallex_core::effect::{Completion, Effect, Input, Loaded, Reservation};
-use wallex_core::id::{CommandId, CorrelationId, OwnerId, RequestId, WalletId};
-use wallex_core::money::{Amount, Money};
 use wallex_core::node::Node;
 use wallex_core::time::Timestamp;
-use wallex_core::wallet::{Create, Operation, Transfer};
 
-/// A node with wallets in it, and the ids to address them.
+use crate::requests::Requests;
+
+/// A node with wallets in it, and the requests to feed it.
 pub struct Machine {
     node: Node,
     now: Timestamp,
-    wallets: Vec<WalletId>,
-    correlation: CorrelationId,
-    requests: u64,
+    requests: Requests,
     replies: u64,
 }
 
 impl Machine {
     /// A node with `count` wallets of a million dollars each.
-    ///
-    /// # Panics
-    /// Never: the ids and amounts are well-formed.
     #[must_use]
     pub fn with_wallets(count: usize) -> Self {
         let now = Timestamp::from_micros(1_800_000_000_000_000);
-        let wallets = (0..count).map(|at| WalletId::parse(&format!("wallet-{at:08}")).expect("well-formed")).collect();
-        let correlation = CorrelationId::parse("5f0c1f9e-6f0c-4a42-9b7e-0d6f5a0c7f11").expect("well-formed");
         let mut machine =
-            Self { node: Node::new(Config::default(), now), now, wallets, correlation, requests: 0, replies: 0 };
-        let usd = Currency::parse("USD").expect("listed");
-        let owner = OwnerId::parse("owner").expect("well-formed");
+            Self { node: Node::new(Config::default(), now), now, requests: Requests::over(count), replies: 0 };
         for at in 0..count {
-            let create = Create {
-                wallet_id: machine.wallets[at].clone(),
-                owner_id: owner.clone(),
-                currency: usd,
-                initial_balance: Money::parse("1000000", usd).expect("in range"),
-            };
-            machine.submit(Operation::Create(create));
+            let create = machine.requests.create(now, at);
+            machine.node.handle(now, Input::Submit(create));
             if at % 1_000 == 999 {
                 machine.drain();
             }
@@ -50,37 +34,18 @@ impl Machine {
         machine
     }
 
-    /// `count` transfers of one cent between wallets that `pick` chooses by number.
-    ///
-    /// # Panics
-    /// Never: the amount is well-formed.
-    pub fn transfers(&mut self, count: usize, mut pick: impl FnMut(usize) -> (usize, usize)) -> Vec<Request> {
-        let amount = Amount::parse("0.01").expect("well-formed");
-        (0..count)
-            .map(|at| {
-                let (from, to) = pick(at);
-                let (from, to) = (self.wallets[from].clone(), self.wallets[to].clone());
-                self.request(Operation::Transfer(Transfer { from, to, amount, description: None }))
-            })
-            .collect()
+    /// Transfers of one cent between wallets that `pairs` gives by number.
+    pub fn transfers(&mut self, pairs: &[(usize, usize)]) -> Vec<Request> {
+        pairs.iter().map(|pair| self.requests.transfer(self.now, *pair)).collect()
     }
 
-    fn request(&mut self, operation: Operation) -> Request {
-        self.requests += 1;
-        Request {
-            id: RequestId(self.requests),
-            command_id: CommandId::new(self.now, self.requests),
-            correlation_id: self.correlation.clone(),
-            trace_parent: None,
-            idempotency: None,
-            if_match: None,
-            work: Work::One(operation),
-        }
-    }
-
-    fn submit(&mut self, operation: Operation) {
-        let request = self.request(operation);
-        self.node.handle(self.now, Input::Submit(request));
+    /// The same, each under an idempotency key of its own.
+    pub fn keyed_transfers(&mut self, pairs: &[(usize, usize)]) -> Vec<Request> {
+        let keyed = |pair: &(usize, usize)| {
+            let request = self.requests.transfer(self.now, *pair);
+            self.requests.keyed(request)
+        };
+        pairs.iter().map(keyed).collect()
     }
 
     /// Runs requests through the node, all submitted before the first effect is taken; gives the number of replies.
@@ -103,7 +68,8 @@ impl Machine {
 
     fn complete(&mut self, effect: Effect) -> Option<Input> {
         match effect {
-            Effect::Reply { .. } => {
+            Effect::Reply { answer, .. } => {
+                std::hint::black_box(&answer);
                 self.replies += 1;
                 None
             }

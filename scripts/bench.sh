@@ -1,0 +1,189 @@
+#!/usr/bin/env bash
+# Measures the service against an empty handler and a Postgres stored procedure, on this machine, in one go.
+#
+#   ./scripts/bench.sh              the comparison: every subject at 1, 16, 64 and 256 connections (under 8 minutes)
+#   ./scripts/bench.sh --quick      the same with short runs, to see that it works; the figures are rough
+#   ./scripts/bench.sh --scale      start-up and memory with a million wallets and ten million events
+#   ./scripts/bench.sh --publish    also writes docs/performance.json, docs/performance.svg and the tables in
+#                                   docs/PERFORMANCE.md
+#   ./scripts/bench.sh --only=wallex,empty,postgres,in-process     some subjects only
+#   ./scripts/bench.sh --no-build   with the programs that were built before
+#
+# Needs cargo, curl, wrk and Postgres (its server and pgbench); as root it installs the last two with apt-get.
+# Everything listens on 127.0.0.1, keeps its files below one directory, and is gone at the end. BENCH_ROOT chooses
+# where that directory is made: its disk is what is measured.
+set -Eeuo pipefail
+cd "$(dirname "$0")/.."
+
+BENCH_SCRIPTS="$PWD/scripts/bench"
+TARGET="${CARGO_TARGET_DIR:-$PWD/target}/release"
+PORT_EMPTY="${BENCH_PORT_EMPTY:-38180}"
+PORT_WALLEX="${BENCH_PORT_WALLEX:-38181}"
+PORT_POSTGRES="${BENCH_PORT_POSTGRES:-38182}"
+WALLETS=10000
+THREADS=$(($(nproc) / 2 > 0 ? $(nproc) / 2 : 1))
+CONNECTIONS=(1 16 64 256)
+SECONDS_SINGLE=6
+SECONDS_BATCH=3
+SECONDS_IN_PROCESS=5
+RUN="$(date +%s)"
+build=true
+publish=false
+scale=false
+only="empty,wallex,postgres,in-process"
+
+for argument in "$@"; do
+    case "$argument" in
+        --quick) SECONDS_SINGLE=2 SECONDS_BATCH=1 SECONDS_IN_PROCESS=2 ;;
+        --scale) scale=true ;;
+        --publish) publish=true ;;
+        --no-build) build=false ;;
+        --only=*) only="${argument#--only=}" ;;
+        *) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
+    esac
+done
+
+. "$BENCH_SCRIPTS/postgres.sh"
+. "$BENCH_SCRIPTS/http.sh"
+
+with() { [[ ",$only," == *",$1,"* ]]; }
+say() { printf '%s\n' "$*" >&2; }
+
+need() { # command, packages
+    command -v "$1" >/dev/null && return
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        say "bench.sh: $1 is missing; on Debian: apt-get install $2"
+        exit 3
+    fi
+    say "installing $2"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $2 >/dev/null
+}
+
+need_postgres() {
+    [ -n "$(postgres_bin)" ] && return
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+        # The package would start a cluster of its own: say that none is wanted before it is installed.
+        install -d /etc/postgresql-common
+        grep -qs '^create_main_cluster' /etc/postgresql-common/createcluster.conf \
+            || echo 'create_main_cluster = false' >>/etc/postgresql-common/createcluster.conf
+    fi
+    need initdb postgresql
+    [ -n "$(postgres_bin)" ] || { say "bench.sh: no Postgres server was found"; exit 3; }
+}
+
+# CPU time of a process so far, in ticks: its own, its children's, and that of children it has waited for.
+cpu_ticks() { # pid
+    { cat /proc/[0-9]*/stat 2>/dev/null || true; } | awk -v pid="$1" '{
+        own = $1
+        sub(/^.*\) /, "")
+        if (own == pid || $2 == pid) ticks += $12 + $13 + $14 + $15
+    } END { print ticks + 0 }'
+}
+
+# Appends one measurement: subject, scenario, connections, operations, per second, p50 us, p99 us, ticks, errors, more
+record() {
+    awk -v subject="$1" -v scenario="$2" -v connections="$3" -v n="$4" -v rate="$5" -v p50="$6" -v p99="$7" \
+        -v ticks="$8" -v errors="$9" -v more="${10}" -v hz="$(getconf CLK_TCK)" 'BEGIN {
+        printf "{\"subject\":\"%s\",\"scenario\":\"%s\",\"connections\":%d,\"operations\":%d,\"per_second\":%.1f," \
+            "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"cpu_us\":%.2f,\"errors\":%d%s}\n",
+            subject, scenario, connections, n, rate, p50 / 1e3, p99 / 1e3, (n > 0 ? ticks * 1e6 / hz / n : 0), errors, more
+    }' >>"$BENCH_DIR/results.jsonl"
+    say "$(printf '  %-10s %-18s %4s connections  %10.0f/s' "$1" "$2" "$3" "$5")"
+}
+
+cleanup() {
+    local status=$?
+    rm -f "${BENCH_DIR:-/nonexistent}/watching"
+    stop "${wallex_pid:-}"
+    stop "${empty_pid:-}"
+    postgres_down || true
+    if [ -n "${BENCH_DIR:-}" ]; then
+        if [ "$status" -ne 0 ]; then
+            for log in wallex.log empty.log postgres/server.log; do
+                [ -s "$BENCH_DIR/$log" ] && { say "--- $log"; tail -5 "$BENCH_DIR/$log" >&2; }
+            done
+        fi
+        rm -rf "$BENCH_DIR"
+    fi
+    exit "$status"
+}
+
+# A directory on the disk that is measured. Postgres must be able to enter it, which it cannot below a home of root.
+make_bench_dir() {
+    local root="${BENCH_ROOT:-${CARGO_TARGET_DIR:-$PWD/target}}"
+    mkdir -p "$root"
+    BENCH_DIR="$(mktemp -d "$root/bench.XXXXXX")"
+    chmod 755 "$BENCH_DIR"
+    if with postgres && ! as_postgres test -x "$BENCH_DIR" 2>/dev/null; then
+        rmdir "$BENCH_DIR"
+        [ -z "${BENCH_ROOT:-}" ] || { say "bench.sh: the user postgres cannot enter $BENCH_ROOT"; exit 2; }
+        BENCH_DIR="$(mktemp -d /var/tmp/wallex-bench.XXXXXX)"
+        chmod 755 "$BENCH_DIR"
+    fi
+}
+
+compare() {
+    if with empty; then empty_up; fi
+    if with postgres; then say "starting Postgres"; postgres_up "$BENCH_DIR"; fi
+    if with wallex; then say "starting wallex"; wallex_up "$BENCH_DIR/wallex"; create_wallets; catch_up >/dev/null; fi
+    # One connection count after another, and its subjects side by side, so that a machine that changes its speed
+    # changes it for all of them.
+    local connections
+    for connections in "${CONNECTIONS[@]}"; do
+        say "$connections connections"
+        if with empty; then measure_http empty spread 1 "$connections" "$SECONDS_SINGLE"; fi
+        if with wallex; then
+            measure_http wallex spread 1 "$connections" "$SECONDS_SINGLE"
+            measure_http wallex hot 1 "$connections" "$SECONDS_SINGLE"
+            measure_http wallex spread 0 "$connections" "$SECONDS_SINGLE"
+        fi
+        if with postgres; then
+            measure_postgres spread "$connections" "$SECONDS_SINGLE"
+            measure_postgres hot "$connections" "$SECONDS_SINGLE"
+        fi
+    done
+    if with wallex; then
+        for connections in 1 4 16 64; do
+            measure_http wallex batch 0 "$connections" "$SECONDS_BATCH"
+            measure_http wallex batch 1 "$connections" "$SECONDS_BATCH"
+        done
+    fi
+}
+
+in_process() {
+    say "in process, without HTTP"
+    local in_flight
+    for in_flight in 1 64 1024; do
+        "$TARGET/in_process" --dir "$BENCH_DIR/in-process" --in-flight "$in_flight" --wallets "$WALLETS" \
+            --seconds "$SECONDS_IN_PROCESS" | tee -a "$BENCH_DIR/results.jsonl" >&2
+        rm -rf "$BENCH_DIR/in-process"
+    done
+}
+
+need curl curl
+with postgres && need_postgres
+if with empty || with wallex; then need wrk wrk; fi
+trap 'say "bench.sh: line $LINENO of ${BASH_SOURCE[0]##*/} failed"' ERR
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+if [ "$build" = true ]; then
+    say "building"
+    cargo build --release --quiet -p wallex -p wallex-benches --bins
+fi
+make_bench_dir
+: >"$BENCH_DIR/results.jsonl"
+
+if [ "$scale" = true ]; then
+    . "$BENCH_SCRIPTS/scale.sh"
+    measure_scale
+else
+    "$TARGET/disk" "$BENCH_DIR" >>"$BENCH_DIR/results.jsonl"
+    if with in-process; then in_process; fi
+    compare
+    "$TARGET/disk" "$BENCH_DIR" >>"$BENCH_DIR/results.jsonl"
+fi
+
+report=("$TARGET/report" "$BENCH_DIR/results.jsonl" --out "${CARGO_TARGET_DIR:-$PWD/target}/bench")
+if [ "$publish" = true ]; then report+=(--publish docs); fi
+"${report[@]}"

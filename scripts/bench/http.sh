@@ -1,0 +1,118 @@
+# The empty handler and the service under wrk. Sourced by scripts/bench.sh.
+
+wait_for() { # url, pid
+    for _ in $(seq 200); do
+        [ -d "/proc/$2" ] || { echo "bench.sh: the server of $1 ended" >&2; return 1; }
+        curl -sf -o "$BENCH_DIR/ready" "$1" && return 0
+        sleep 0.05
+    done
+    echo "bench.sh: $1 is not ready after 10 s" >&2
+    return 1
+}
+
+empty_up() {
+    "$TARGET/empty_handler" "127.0.0.1:$PORT_EMPTY" "$THREADS" >"$BENCH_DIR/empty.log" 2>&1 &
+    empty_pid=$!
+    wait_for "http://127.0.0.1:$PORT_EMPTY/health/ready" "$empty_pid"
+}
+
+wallex_up() { # data directory
+    WALLEX_HTTP_THREADS="$THREADS" WALLEX_LOG_LEVEL=warn "$TARGET/wallex" serve --listen "127.0.0.1:$PORT_WALLEX" \
+        --data-dir "$1" >"$BENCH_DIR/wallex.out" 2>"$BENCH_DIR/wallex.log" &
+    wallex_pid=$!
+    wait_for "http://127.0.0.1:$PORT_WALLEX/health/ready" "$wallex_pid"
+}
+
+stop() { # pid: ends a process that this script started, and waits for it
+    [ -n "${1:-}" ] || return 0
+    kill "$1" 2>/dev/null || return 0
+    wait "$1" 2>/dev/null || true
+}
+
+create_wallets() {
+    local first last body status
+    for first in $(seq 1 1000 "$WALLETS"); do
+        last=$((first + 999 < WALLETS ? first + 999 : WALLETS))
+        body="$BENCH_DIR/wallets.json"
+        awk -v first="$first" -v last="$last" 'BEGIN {
+            printf "{\"atomic\":true,\"operations\":["
+            for (id = first; id <= last; id++)
+                printf "%s{\"type\":\"create\",\"walletId\":\"wallet-%06d\",\"ownerId\":\"owner-1\",\"currency\":\"USD\",\"initialBalance\":\"1000000000\"}",
+                    (id > first ? "," : ""), id
+            printf "]}"
+        }' >"$body"
+        status="$(curl -s -o "$BENCH_DIR/created.json" -w '%{http_code}' -H 'Content-Type: application/json' \
+            --data-binary "@$body" "http://127.0.0.1:$PORT_WALLEX/batch")"
+        [ "$status" = 200 ] || { echo "bench.sh: wallets were not created: $status" >&2; return 1; }
+    done
+}
+
+# Events that some step of the pipeline has not done yet.
+lag_events() {
+    curl -s "http://127.0.0.1:$PORT_WALLEX/metrics" \
+        | awk '/^(outbox|projector)_lag_events/ { if ($NF > most) most = $NF } END { printf "%d", most }'
+}
+
+# Notes the largest lag once a second while the file is there.
+watch_lag() {
+    local most=0 lag
+    while [ -e "$BENCH_DIR/watching" ]; do
+        lag="$(lag_events)"
+        [ "$lag" -gt "$most" ] && most="$lag"
+        echo "$most" >"$BENCH_DIR/lag_max"
+        sleep 1
+    done
+}
+
+measure_http() { # subject (empty, wallex), scenario (spread, hot, batch), keyed (0, 1), connections, seconds
+    local subject="$1" scenario="$2" keyed="$3" connections="$4" seconds="$5" port pid before cpu output watcher=""
+    if [ "$subject" = empty ]; then port="$PORT_EMPTY" pid="$empty_pid"; else port="$PORT_WALLEX" pid="$wallex_pid"; fi
+    local run=(wrk -t 1 -c "$connections" --timeout 30s -s "$BENCH_SCRIPTS/load.lua" "http://127.0.0.1:$port")
+    local prefix="$RUN-$subject-$scenario-$connections"
+    "${run[@]}" -d 1s -- "$scenario" "$WALLETS" "$keyed" "$prefix-warm" >/dev/null
+    if [ "$subject" = wallex ]; then
+        catch_up >/dev/null
+        touch "$BENCH_DIR/watching"
+        watch_lag &
+        watcher=$!
+    fi
+    before="$(cpu_ticks "$pid")"
+    output="$("${run[@]}" -d "${seconds}s" -- "$scenario" "$WALLETS" "$keyed" "$prefix" | grep '^RESULT')"
+    cpu=$(($(cpu_ticks "$pid") - before))
+    local requests micros p50 p99 refused broken
+    read -r _ requests micros p50 p99 refused broken _ <<<"$output"
+    local each=1 extra="" name="$scenario"
+    [ "$scenario" = batch ] && each=1000
+    if [ "$subject" = wallex ]; then
+        after_load "$watcher" "$before" "$pid" "$((requests * each))"
+        extra="$after"
+        [ "$keyed" = 1 ] || name="$scenario, no key"
+    fi
+    record "$subject" "$name" "$connections" "$((requests * each))" \
+        "$(awk -v n="$requests" -v each="$each" -v us="$micros" 'BEGIN { print n * each * 1e6 / us }')" \
+        "$p50" "$p99" "$cpu" "$((refused + broken))" "$extra"
+}
+
+# Waits until every event is projected; gives the lag at the start and the seconds it took.
+catch_up() {
+    local begun lag first=""
+    begun="$(date +%s%N)"
+    while true; do
+        lag="$(lag_events)"
+        first="${first:-$lag}"
+        if [ "$lag" -eq 0 ] || [ $(($(date +%s%N) - begun)) -gt "${CATCH_UP_NANOS:-120000000000}" ]; then break; fi
+        sleep 0.05
+    done
+    echo "$first $lag $(awk -v ns=$(($(date +%s%N) - begun)) 'BEGIN { print ns / 1e9 }')"
+}
+
+after_load() { # watcher's pid, ticks before, server's pid, operations; leaves the members of the record in $after
+    local at_end left took ticks
+    rm -f "$BENCH_DIR/watching"
+    read -r at_end left took <<<"$(catch_up)"
+    ticks=$(($(cpu_ticks "$3") - $2))
+    wait "$1" 2>/dev/null || true
+    after="$(printf ',"lag_events_max":%s,"lag_events_at_end":%s,"lag_events_left":%s,"caught_up_s":%s,"cpu_us_with_projection":%s' \
+        "$(cat "$BENCH_DIR/lag_max")" "$at_end" "$left" "$took" \
+        "$(awk -v t="$ticks" -v hz="$(getconf CLK_TCK)" -v n="$4" 'BEGIN { print (n > 0 ? t * 1e6 / hz / n : 0) }')")"
+}
