@@ -84,18 +84,22 @@ impl Broker {
         after: &[(u16, u64)],
         limit: usize,
     ) -> Result<Vec<Message>, DatabaseError> {
-        let (old, recent): (Vec<_>, Vec<_>) = {
+        let old: Vec<(u16, u64)> = {
             let ring = self.ring();
-            after.iter().copied().partition(|(partition, offset)| ring.must_read(*partition, *offset))
+            let (old, recent): (Vec<_>, Vec<_>) = after.iter().partition(|(one, offset)| ring.must_read(*one, *offset));
+            if old.is_empty() {
+                return Ok(ring.after(&recent, limit));
+            }
+            old
         };
-        if old.is_empty() {
-            return Ok(self.ring().after(&recent, limit));
-        }
         // Partitions that lag take no more than their share, so that they do not hold up the others.
         let share = (limit * old.len() / after.len()).max(1);
         let mut messages = self.read(&old, share).await?;
         let rest = limit.saturating_sub(messages.len());
-        messages.extend(self.ring().after(&recent, rest));
+        let ring = self.ring();
+        // Memory has moved on meanwhile: a partition that now needs the outbox waits for the next fetch.
+        let recent = after.iter().filter(|one| !old.contains(one) && !ring.must_read(one.0, one.1));
+        messages.extend(ring.after(&recent.copied().collect::<Vec<_>>(), rest));
         Ok(messages)
     }
 
@@ -114,7 +118,7 @@ impl Broker {
                 Some(next) if messages.len() < limit => from = next,
                 Some(_) => break,
                 None => {
-                    self.ring().read_to_the_end(after, &messages);
+                    self.ring().read_up_to(up_to, after, &messages);
                     break;
                 }
             }

@@ -52,17 +52,16 @@ impl Ring {
         self.older.get(&partition).is_some_and(|older| *older > offset)
     }
 
-    /// The outbox was read up to the floor from these offsets on, and held these messages.
-    pub(super) fn read_to_the_end(&mut self, after: &[(u16, u64)], found: &[Message]) {
+    /// The outbox was read from these offsets up to a position, to its end, and held these messages.
+    pub(super) fn read_up_to(&mut self, up_to: Position, after: &[(u16, u64)], found: &[Message]) {
         for (partition, offset) in after {
-            let last = found.iter().rfind(|message| message.partition == *partition);
-            let end = last.map_or(*offset, |message| message.offset);
-            // The floor may have risen while the outbox was read: then what is known is newer.
+            let has_some = found.iter().any(|message| message.partition == *partition);
             if let Some(older) = self.older.get_mut(partition)
-                && *older <= self.floor.0
-                && last.is_none()
+                // What left the memory while the outbox was read lies after that position.
+                && *older <= up_to.0
+                && !has_some
             {
-                *older = end;
+                *older = *offset;
             }
         }
     }
@@ -89,5 +88,48 @@ impl Ring {
             offset.is_some_and(|offset| message.offset > offset)
         };
         self.messages.range(start..).filter(is_new).take(limit).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wallex_core::projector::{message_of, partition_of};
+
+    use super::*;
+    use crate::database::tests::world::{World, id};
+
+    fn ring_of_one() -> (Ring, Vec<Message>) {
+        let mut world = World::default();
+        world.create("alice", "owner", "USD", 1);
+        world.credit("alice", 1);
+        world.credit("alice", 1);
+        let messages = world.log.into_iter().map(|row| message_of(row.position, row.event)).collect();
+        (Ring::new(1, Position(0), Vec::new()), messages)
+    }
+
+    #[test]
+    fn a_message_that_leaves_memory_while_the_outbox_is_read_is_still_looked_for() {
+        let partition = partition_of(&id("alice"));
+        let (mut ring, messages) = ring_of_one();
+        for message in &messages {
+            ring.push(Position(message.offset), || message.clone());
+        }
+        assert_eq!(ring.floor(), Position(2));
+        // The outbox was read when the floor was still at 0.
+        ring.read_up_to(Position(0), &[(partition, 0)], &[]);
+        assert!(ring.must_read(partition, 0));
+        // Read up to the floor, and nothing there (set aside by the relay): not asked for again.
+        ring.read_up_to(Position(2), &[(partition, 0)], &[]);
+        assert!(!ring.must_read(partition, 0));
+        assert_eq!(ring.after(&[(partition, 0)], 9), messages[2..]);
+    }
+
+    #[test]
+    fn a_partition_without_older_messages_is_not_looked_for() {
+        let (ring, _) = ring_of_one();
+        assert!(!ring.must_read(3, 0));
+        let ring = Ring::new(1, Position(9), vec![(3, Position(5))]);
+        assert!(ring.must_read(3, 4));
+        assert!(!ring.must_read(3, 5));
     }
 }

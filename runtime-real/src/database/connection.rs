@@ -34,7 +34,7 @@ const WAL_BYTES_KEPT: u64 = 128 << 20;
 /// Connections that read.
 const READERS: u32 = 4;
 /// How long a connection waits for another one's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
 

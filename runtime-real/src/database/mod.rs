@@ -26,7 +26,7 @@ pub mod queries;
 mod read_model;
 mod rows;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transaction;
 mod waiting;
 
