@@ -5,6 +5,7 @@
 //! answer: the entries of a stream's hash in version order. A hash is no proof: readers compare the stream's name.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -12,8 +13,8 @@ use foldhash::fast::FixedState;
 use crate::error::JournalError;
 use crate::frame::Frame;
 use crate::index_file::IndexFile;
-use crate::segment::segment_name;
-use crate::shared::{Cursor, Place, Segment, Shared};
+use crate::segment::{SEGMENT_HEADER_BYTES, segment_name};
+use crate::shared::{Cursor, Place, Segment, Shared, locked};
 use crate::storage::Storage;
 use crate::walk::walk;
 use crate::wire::Malformed;
@@ -98,13 +99,13 @@ impl MemoryIndex {
         let mut from = self.cursor;
         let stop = walk(shared, from, Some(end), |cursor, frame| {
             if cursor.place.number != number {
-                return Ok(std::ops::ControlFlow::Break(()));
+                return Ok(ControlFlow::Break(()));
             }
             let added = self.add(cursor.place.offset, frame);
             let offset = u64::from(cursor.place.offset);
             added.map_err(|Malformed(reason)| JournalError::damaged(segment_name(number), offset, reason))?;
             from = cursor.after(&frame.header);
-            Ok(std::ops::ControlFlow::Continue(()))
+            Ok(ControlFlow::Continue(()))
         });
         // Also after an error: what was added must not be added again.
         self.cursor = from;
@@ -125,7 +126,7 @@ pub(crate) fn find<S: Storage>(
     hash: u64,
     end: Place,
 ) -> Result<Vec<Entry>, JournalError> {
-    let mut index = crate::shared::locked(&segment.index);
+    let mut index = locked(&segment.index);
     if let SegmentIndex::Unknown = &*index
         && segment.number < end.number
         && let Some(file) = IndexFile::open(shared, segment)
@@ -151,8 +152,9 @@ pub(crate) fn find<S: Storage>(
     }
 }
 
+/// The beginning of a segment.
 pub(crate) fn start_of<F>(segment: &Segment<F>) -> Cursor {
-    let offset = crate::segment::SEGMENT_HEADER_BYTES as u32;
+    let offset = SEGMENT_HEADER_BYTES as u32;
     Cursor { place: Place { number: segment.number, offset }, chain: segment.start }
 }
 

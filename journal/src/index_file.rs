@@ -161,9 +161,15 @@ fn write<S: Storage>(
 ) -> Result<(), JournalError> {
     let name = index_name(segment.number);
     let temporary = format!("{name}{UNFINISHED}");
-    let file = shared.storage.create(&temporary).during("create", &temporary)?;
-    file.write_at(&encode(segment.number, chain, entries), 0).during("write", &temporary)?;
-    file.sync_data().during("sync", &temporary)?;
+    let written = shared.storage.create(&temporary).and_then(|file| {
+        file.write_at(&encode(segment.number, chain, entries), 0)?;
+        file.sync_data()
+    });
+    if written.is_err() {
+        // The space matters more than this second error.
+        let _ = shared.storage.remove(&temporary);
+    }
+    written.during("write", &temporary)?;
     shared.storage.rename(&temporary, &name).during("rename", &temporary)?;
     shared.storage.sync_dir().during("sync the directory for", &name)
 }

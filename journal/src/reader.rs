@@ -6,15 +6,16 @@
 //! see a frame a moment before its sync has ended.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use wallex_core::event::Recorded;
 use wallex_core::id::Position;
 
 use crate::error::{During, JournalError};
 use crate::frame::Frame;
+use crate::index::start_of;
 use crate::segment::{read_header, segment_name, segment_numbers};
-use crate::shared::{Cursor, Shared};
+use crate::shared::{Cursor, Shared, locked};
 use crate::storage::{Access, File, Storage};
 use crate::torn::{Ending, ending};
 use crate::walk::{Stop, walk};
@@ -28,7 +29,7 @@ const MARK_EVERY_BYTES: u32 = 1 << 20;
 pub struct Reader<S: Storage> {
     pub(crate) shared: Arc<Shared<S>>,
     /// Where the files had ended at the last look; only without a writer in this process.
-    followed: Option<Arc<std::sync::Mutex<Cursor>>>,
+    followed: Option<Arc<Mutex<Cursor>>>,
 }
 
 impl<S: Storage> Clone for Reader<S> {
@@ -59,8 +60,11 @@ impl<S: Storage> Reader<S> {
     /// [`JournalError::Damaged`], [`JournalError::Io`].
     pub fn open_read_only(storage: S) -> Result<Self, JournalError> {
         let shared = Arc::new(Shared::new(storage, u64::MAX));
-        let followed = Some(Arc::new(std::sync::Mutex::new(Cursor::START)));
-        let reader = Self { shared, followed };
+        let mut reader = Self { shared, followed: None };
+        reader.add_new_segments()?;
+        // Where the last segment begins, everything before it was durable: only its own end has to be found.
+        let last = reader.shared.segments().last().map_or(Cursor::START, |segment| start_of(segment));
+        reader.followed = Some(Arc::new(Mutex::new(last)));
         reader.refresh()?;
         Ok(reader)
     }
@@ -77,7 +81,7 @@ impl<S: Storage> Reader<S> {
     /// [`JournalError::Damaged`], [`JournalError::Io`].
     pub fn refresh(&self) -> Result<Position, JournalError> {
         if let Some(followed) = &self.followed {
-            let mut cursor = crate::shared::locked(followed);
+            let mut cursor = locked(followed);
             self.add_new_segments()?;
             if self.shared.segment_count() > 0 {
                 let stop = self.follow(*cursor)?;

@@ -12,7 +12,7 @@ use wallex_core::id::{Position, WalletId};
 
 use crate::block::{Block, WALLET_STREAM, Write};
 use crate::error::{Damage, During, JournalError};
-use crate::frame::{Frame, Invalid};
+use crate::frame::{FRAME_HEADER_BYTES, Frame, Invalid};
 use crate::heads::Heads;
 use crate::keys::{KeyEntry, Keys};
 use crate::segment::{UNFINISHED, read_header, segment_name, segment_numbers, write_zeros};
@@ -244,9 +244,9 @@ fn reaches<S: Storage>(shared: &Shared<S>, snapshot: &SnapshotReader<S::File>) -
         return Err(lost("the segment is missing, and a snapshot says that it was there"));
     }
     let file = shared.file(last.number)?;
-    let mut window = Window::new(&*file, u64::from(last.offset) + crate::frame::FRAME_HEADER_BYTES as u64);
+    let mut window = Window::new(&*file, u64::from(last.offset) + FRAME_HEADER_BYTES as u64);
     match window.header(u64::from(last.offset)).during("read", &name)? {
-        Ok(header) if cursor.chain == crate::shared::Cursor::START.after(&header).chain => Ok(()),
+        Ok(header) if cursor.chain == Cursor::START.after(&header).chain => Ok(()),
         Ok(_) => Err(lost("a snapshot says that another frame was here")),
         Err(invalid) => Err(lost(invalid.reason())),
     }

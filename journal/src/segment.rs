@@ -16,6 +16,8 @@ pub(crate) const SEGMENT_HEADER_BYTES: u64 = 64;
 const MAGIC: [u8; 8] = *b"\xffWLXSEG\x01";
 const FORMAT: u32 = 1;
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+/// How many zeros are synced at once, in bytes: the syncs of the writer wait for the disk behind these.
+const ALLOCATION_STEP_BYTES: u64 = 4 << 20;
 /// Files that a crash left behind half made end with this, and are removed at the next start.
 pub(crate) const UNFINISHED: &str = ".tmp";
 
@@ -120,8 +122,10 @@ pub(crate) fn write_zeros(file: &impl File, from: u64, to: u64) -> io::Result<()
 /// Makes a file of durable zeros under a temporary name, or leaves nothing behind.
 pub(crate) fn allocate<S: Storage>(storage: &S, name: &str, length: u64) -> Result<S::File, JournalError> {
     let made = storage.create(name).and_then(|file| {
-        write_zeros(&file, 0, length)?;
-        file.sync_data()?;
+        for from in (0..length).step_by(ALLOCATION_STEP_BYTES as usize) {
+            write_zeros(&file, from, length.min(from + ALLOCATION_STEP_BYTES))?;
+            file.sync_data()?;
+        }
         Ok(file)
     });
     if made.is_err() {

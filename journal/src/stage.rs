@@ -12,6 +12,7 @@ use wallex_core::time::Timestamp;
 
 use crate::answer::{Layout, store};
 use crate::block::{begin_block, begin_write, end_block, end_write, put_event, put_record};
+use crate::error::JournalError;
 use crate::frame::FrameBuilder;
 use crate::keys::KeyEntry;
 use crate::shared::Place;
@@ -187,7 +188,7 @@ impl<S: Storage> Journal<S> {
         staged
     }
 
-    fn is_durable(&self, write: &StreamWrite, ids: &[(Version, EventId)]) -> Result<bool, crate::JournalError> {
+    fn is_durable(&self, write: &StreamWrite, ids: &[(Version, EventId)]) -> Result<bool, JournalError> {
         let current = self.heads.find(&write.wallet).map_or(Version(0), |wallet| wallet.version);
         let (Some((first, _)), Some((last, _))) = (ids.first(), ids.last()) else {
             return Ok(!write.events.is_empty() || current == write.expected);

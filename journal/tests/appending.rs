@@ -265,3 +265,19 @@ fn expired_keys_are_forgotten_in_bounded_steps() {
     assert_eq!(journal.keys(), 1);
     assert!(journal.reserve(&kept.records[0].idempotency.key, LATER).unwrap().is_some());
 }
+
+#[test]
+fn a_group_too_large_for_one_frame_is_cut_into_several() {
+    let storage = FaultyStorage::default();
+    let mut ledger = Ledger::default();
+    let (mut journal, _) = open(&storage);
+    let group: Vec<Append> = (0..40_000).map(|index| ledger.create(&format!("w{index}"))).collect();
+    assert!(journal.append(&group, NOW).iter().all(|outcome| *outcome == done()));
+    assert_eq!(journal.position(), Position(40_000));
+    let again = [&group[0], &group[39_999]];
+    assert_eq!(journal.append(&again, NOW), [done(), done()]);
+    drop(journal);
+    let (journal, recovery) = open(&storage.restart(1));
+    assert_eq!((recovery.frames_read, recovery.events_read), (2, 40_000));
+    assert_eq!(journal.wallets().count(), 40_000);
+}
