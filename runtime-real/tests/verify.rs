@@ -125,28 +125,32 @@ fn a_fault_that_is_planted_in_a_table_is_found_and_named() {
     service.terminate(deadline());
     assert_eq!(verify_json(&sound).status.code(), Some(0));
 
-    let faults = [
-        ("DELETE FROM ledger_rows WHERE rowid = 10", "INV-06"),
-        ("UPDATE ledger_rows SET description = 'forged' WHERE rowid = 10", "INV-08"),
-        ("UPDATE ledger_rows SET amount = amount + 1 WHERE rowid = 10", "INV-08"),
+    let faults: [(&str, &[&str]); 11] = [
+        ("DELETE FROM ledger_rows WHERE id = 10", &["INV-06", "INV-08"]),
+        ("UPDATE ledger_rows SET description = 'forged' WHERE id = 10", &["INV-08"]),
+        ("UPDATE ledger_rows SET amount = amount + 1 WHERE id = 10", &["INV-08"]),
         (
             "UPDATE wallet_states SET balance = balance + 1 WHERE wallet = (SELECT min(wallet) FROM wallet_states)",
-            "INV-08",
+            &["INV-08"],
         ),
         (
             "UPDATE wallet_states SET owner_id = 'thief' WHERE wallet = (SELECT min(wallet) FROM wallet_states)",
-            "INV-08",
+            &["INV-08"],
         ),
-        ("DELETE FROM wallet_states WHERE wallet = (SELECT min(wallet) FROM wallet_states)", "INV-06"),
-        ("DELETE FROM outbox_events WHERE position = 100", "INV-06"),
-        ("UPDATE outbox_events SET event_version = 999 WHERE position = 100", "INV-08"),
-        ("UPDATE outbox_events SET payload = replace(payload, 'load-', 'lord-') WHERE position = 100", "INV-08"),
+        ("DELETE FROM wallet_states WHERE wallet = (SELECT min(wallet) FROM wallet_states)", &["INV-06"]),
+        ("DELETE FROM outbox_events WHERE position = 100", &["INV-06"]),
+        ("UPDATE outbox_events SET event_version = 999 WHERE position = 100", &["INV-08"]),
+        ("UPDATE outbox_events SET payload = replace(payload, 'load-', 'lord-') WHERE position = 100", &["INV-08"]),
         (
             "UPDATE projector_checkpoints SET position = 20 WHERE consumer_name = 'ledger-projector' AND position > 20",
-            "INV-08",
+            &["INV-08"],
+        ),
+        (
+            "UPDATE ledger_heads SET version = version + 1 WHERE wallet = (SELECT min(wallet) FROM ledger_heads)",
+            &["INV-08"],
         ),
     ];
-    for (number, (sql, invariant)) in faults.into_iter().enumerate() {
+    for (number, (sql, invariants)) in faults.into_iter().enumerate() {
         let scratch = tempfile::tempdir().unwrap();
         let data = scratch.path().join(number.to_string());
         copy(&sound, &data);
@@ -161,6 +165,6 @@ fn a_fault_that_is_planted_in_a_table_is_found_and_named() {
             .filter(|verdict| verdict["violations"].as_u64() > Some(0))
             .map(|verdict| verdict["invariant"].as_str().unwrap())
             .collect();
-        assert_eq!(violated, [invariant], "{sql}");
+        assert_eq!(violated, invariants, "{sql}");
     }
 }

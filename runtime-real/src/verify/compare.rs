@@ -89,6 +89,12 @@ impl OutboxCheck {
             let sums = tables.sums.get(wallet.as_str()).copied().unwrap_or_default();
             entries += sums.count;
             self.compare_ledger(wallet, folded.ledger, sums);
+            let head = tables.heads.get(wallet.as_str()).copied().unwrap_or(0);
+            if head != sums.count {
+                self.differing.violated(|| {
+                    format!("ledger: {wallet} is said to end at version {head}, and has {} entries", sums.count)
+                });
+            }
         }
         let foreign = |wallet: &&String| !wallets.contains_key(wallet.as_str());
         for wallet in tables.rows.keys().chain(tables.sums.keys()).filter(foreign) {

@@ -33,6 +33,7 @@ fn tables() -> Shown {
     Shown {
         rows: HashMap::from([("a".to_owned(), row(2, 400))]),
         sums: HashMap::from([("a".to_owned(), sums(3, 500, 99))]),
+        heads: HashMap::from([("a".to_owned(), 3)]),
         ..Shown::default()
     }
 }
@@ -53,8 +54,12 @@ fn what_is_missing_violates_inv_06() {
     assert_eq!(verdicts(&lost_row), [false, true]);
     let old_row = Shown { rows: HashMap::from([("a".to_owned(), row(1, 100))]), ..tables() };
     assert_eq!(verdicts(&old_row), [false, true]);
-    let lost_entry = Shown { sums: HashMap::from([("a".to_owned(), sums(2, 500, 98))]), ..tables() };
-    assert_eq!(verdicts(&lost_entry), [false, true]);
+    let two = || ("a".to_owned(), 2);
+    let lost_entry = [("a".to_owned(), sums(2, 500, 98))];
+    let never_written = Shown { sums: HashMap::from(lost_entry.clone()), heads: HashMap::from([two()]), ..tables() };
+    assert_eq!(verdicts(&never_written), [false, true]);
+    let deleted = Shown { sums: HashMap::from(lost_entry), ..tables() };
+    assert_eq!(verdicts(&deleted), [false, false]);
 }
 
 #[test]
@@ -64,10 +69,14 @@ fn what_differs_violates_inv_08() {
         assert_eq!(verdicts(&tables), [true, false]);
     }
     for shown in [sums(3, 501, 99), sums(3, 500, 98), sums(4, 500, 99)] {
-        let tables = Shown { sums: HashMap::from([("a".to_owned(), shown)]), ..tables() };
+        let heads = HashMap::from([("a".to_owned(), shown.count)]);
+        let tables = Shown { sums: HashMap::from([("a".to_owned(), shown)]), heads, ..tables() };
         assert_eq!(verdicts(&tables), [true, false]);
     }
     let mut foreign = tables();
+    foreign.heads.insert("a".to_owned(), 4);
+    assert_eq!(verdicts(&foreign), [true, false]);
+    foreign = tables();
     foreign.rows.insert("nobody".to_owned(), row(1, 0));
     assert_eq!(verdicts(&foreign), [true, false]);
     let unreadable = Shown { unreadable: vec!["a row".to_owned()], ..tables() };

@@ -49,6 +49,8 @@ pub struct Shown {
     pub rows: HashMap<String, Row>,
     /// Sums over the ledger, by wallet.
     pub sums: HashMap<String, LedgerSums>,
+    /// The last version in the ledger, by wallet: what refuses a second entry for a version.
+    pub heads: HashMap<String, u64>,
     /// Rows that cannot be read, in words.
     pub unreadable: Vec<String>,
 }
@@ -204,24 +206,32 @@ impl Tables {
     }
 
     async fn read_ledger(&mut self) -> Result<(), sqlx::Error> {
-        let mut after = (i64::MIN, i64::MIN);
+        // In the order of the file: the sums do not depend on it.
+        let mut after = i64::MIN;
         loop {
             let rows = sqlx::query(
                 "SELECT wallet, version, kind, amount, balance, occurred_us, event_id, command_id, transfer_id, \
-                 counterparty, correlation_id, description FROM ledger_rows \
-                 WHERE (wallet, version) > (?1, ?2) ORDER BY wallet, version LIMIT ?3",
+                 counterparty, correlation_id, description, id FROM ledger_rows WHERE id > ?1 ORDER BY id LIMIT ?2",
             )
-            .bind(after.0)
-            .bind(after.1)
+            .bind(after)
             .bind(CHUNK)
             .fetch_all(&mut self.connection)
             .await?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            after = (last.try_get(0)?, last.try_get(1)?);
+            let Some(last) = rows.last() else { break };
+            after = last.try_get(12)?;
             for row in &rows {
                 self.add_ledger_row(row)?;
             }
         }
+        let heads = sqlx::query("SELECT wallet, version FROM ledger_heads").fetch_all(&mut self.connection).await?;
+        for row in &heads {
+            let wallet: i64 = row.try_get(0)?;
+            match self.numbers.get(&wallet) {
+                Some(numbered) => drop(self.shown.heads.insert(numbered.wallet_id.clone(), unsigned(row, 1)?)),
+                None => self.shown.unreadable.push(format!("ledger_heads: row {wallet} names no wallet")),
+            }
+        }
+        Ok(())
     }
 
     fn add_ledger_row(&mut self, row: &SqliteRow) -> Result<(), sqlx::Error> {
