@@ -156,7 +156,9 @@ impl Embedded {
             }
             match journal.map(|journal| journal.close(now())) {
                 Some(Ok(())) => {}
-                Some(Err(error)) => tracing::error!(%error, "the journal could not be closed; it recovers at the next start"),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "the journal could not be closed; it recovers at the next start")
+                }
                 None => tracing::error!("the command thread has panicked; the journal recovers at the next start"),
             }
         });

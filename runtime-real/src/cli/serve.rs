@@ -66,11 +66,8 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
         }
     };
     start_logging(&config);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("wallex-main")
-        .enable_all()
-        .build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("wallex-main").enable_all().build();
     let ended = runtime.map_err(ServeError::Io).and_then(|runtime| runtime.block_on(serve(Arc::new(config))));
     match ended {
         Ok(()) => Exit::Done.into(),
@@ -149,10 +146,8 @@ async fn keep_retention(database: Database, hours: u32) {
 }
 
 fn start_logging(config: &Config) {
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(tracing_level(config))
-        .with_writer(std::io::stderr)
-        .with_target(false);
+    let builder =
+        tracing_subscriber::fmt().with_max_level(tracing_level(config)).with_writer(std::io::stderr).with_target(false);
     // A second subscriber in the same process (tests) is no reason not to serve.
     let _already_set = match config.log.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

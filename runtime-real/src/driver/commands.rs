@@ -22,6 +22,7 @@ use wallex_journal::{Journal, OsStorage};
 
 use super::engine::{Engine, Job};
 use super::now;
+use super::replies::{Outgoing, ReplyTo};
 use crate::leases::LeaseTable;
 
 /// Jobs taken in one turn, at most: what is beyond waits for the next group.
@@ -70,7 +71,9 @@ impl Gauges {
         if self.ended.load(Ordering::Acquire) {
             Some("the command thread has ended; restart the service")
         } else if self.look().journal_stopped {
-            Some("the journal cannot know what is on the disk and has stopped; look at the disk and restart the service")
+            Some(
+                "the journal cannot know what is on the disk and has stopped; look at the disk and restart the service",
+            )
         } else {
             None
         }
@@ -104,6 +107,7 @@ impl CommandThread {
             jobs,
             waiting: Slab::new(),
             groups: Slab::new(),
+            outgoing: Outgoing::default(),
             gauges,
             shown: Shown::default(),
             appended,
@@ -130,7 +134,7 @@ impl CommandThread {
 
 /// Who waits for the answer to a request.
 enum Waiting {
-    One(oneshot::Sender<Answer>),
+    One(ReplyTo),
     /// Member of a group, by its place in it.
     Many(usize, usize),
 }
@@ -149,6 +153,7 @@ struct Driver {
     jobs: Receiver<Job>,
     waiting: Slab<Waiting>,
     groups: Slab<Group>,
+    outgoing: Outgoing,
     gauges: Arc<Gauges>,
     shown: Shown,
     appended: watch::Sender<Position>,
@@ -241,6 +246,7 @@ impl Driver {
                     }
                 }
             }
+            self.outgoing.send();
             if group.is_empty() {
                 return;
             }
@@ -305,9 +311,8 @@ impl Driver {
     }
 
     fn reply(&mut self, request: RequestId, answer: Answer) {
-        // A client that has gone away is no reason to stop: what it asked for is done.
         match self.waiting.try_remove(request.0 as usize) {
-            Some(Waiting::One(reply)) => drop(reply.send(answer)),
+            Some(Waiting::One(reply)) => self.outgoing.add(reply, answer),
             Some(Waiting::Many(group, at)) => {
                 let members = &mut self.groups[group];
                 members.answers[at] = Some(answer);

@@ -5,9 +5,11 @@ use std::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 use wallex_core::command::{Answer, Request, Unavailable};
 
+use super::replies::{self, ReplyTo};
+
 /// What reaches the core's thread.
 pub(super) enum Job {
-    One(Request, oneshot::Sender<Answer>),
+    One(Request, ReplyTo),
     Many(Vec<Request>, oneshot::Sender<Vec<Answer>>),
     /// Finish what is begun, refuse the rest, and stop.
     Drain,
@@ -28,7 +30,7 @@ impl Engine {
     /// put there.
     pub async fn submit(&self, request: Request) -> Answer {
         let (reply, answer) = oneshot::channel();
-        if self.jobs.send(Job::One(request, reply)).is_err() {
+        if self.jobs.send(Job::One(request, ReplyTo::this_thread(reply))).is_err() {
             return Answer::Unavailable(Unavailable::ShuttingDown);
         }
         // The core's thread answers whatever it has accepted before it ends, unless the process dies.
@@ -43,6 +45,12 @@ impl Engine {
             return vec![Answer::Unavailable(Unavailable::ShuttingDown); count];
         }
         answers.await.unwrap_or_else(|_| vec![Answer::OutcomeUnknown; count])
+    }
+
+    /// Receives the answers to what is submitted on the calling thread, for ever. A thread with a single-threaded
+    /// runtime spawns this first; without it answers arrive one by one, at a system call each.
+    pub async fn receive_answers() {
+        replies::receive().await;
     }
 
     pub(super) fn drain(&self) {

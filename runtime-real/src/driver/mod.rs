@@ -7,6 +7,7 @@
 mod commands;
 mod engine;
 mod pipeline;
+mod replies;
 
 pub use commands::{CommandThread, Gauges, Shown};
 pub use engine::Engine;

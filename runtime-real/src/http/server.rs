@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::router;
 use super::state::Service;
+use crate::driver::Engine;
 
 /// How long to wait before accepting again when the system has no file descriptor left.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -147,6 +148,7 @@ async fn serve_connections(
     open: Arc<AtomicUsize>,
     mut shutdown: watch::Receiver<bool>,
 ) {
+    tokio::spawn(Engine::receive_answers());
     let graceful = GracefulShutdown::new();
     let builder = Arc::new(builder(service));
     loop {
