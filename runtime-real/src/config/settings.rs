@@ -116,11 +116,7 @@ pub static SETTINGS: &[Setting] = &[
         between(0, 600_000),
         "Milliseconds that requests in flight get to finish when the service stops."
     ),
-    setting!(
-        journal.segment_bytes,
-        between(4_096, 1 << 30),
-        "Size of a journal segment file, in bytes, preallocated."
-    ),
+    setting!(journal.segment_bytes, between(4_096, 1 << 30), "Size of a journal segment file, in bytes, preallocated."),
     setting!(
         journal.snapshot_every_events,
         between(1_000, 1_000_000_000),

@@ -236,14 +236,10 @@ impl Driver {
         loop {
             let mut group: Vec<(EffectId, Arc<Append>)> = Vec::new();
             while let Some(effect) = self.node.poll_effect() {
-                match effect {
-                    Effect::Reply { request, answer } => self.reply(request, answer),
-                    Effect::Append(id, append) => group.push((id, append)),
-                    other => {
-                        if let Some(input) = self.perform(other) {
-                            self.node.handle(now(), input);
-                        }
-                    }
+                if let Effect::Append(id, append) = effect {
+                    group.push((id, append));
+                } else if let Some(input) = self.perform(effect) {
+                    self.node.handle(now(), input);
                 }
             }
             self.outgoing.send();
@@ -271,9 +267,13 @@ impl Driver {
         }
     }
 
-    /// What the journal and the lease table answer at once.
+    /// Does what can be done at once; appends gather in their group.
     fn perform(&mut self, effect: Effect) -> Option<Input> {
         Some(match effect {
+            Effect::Reply { request, answer } => {
+                self.reply(request, answer);
+                return None;
+            }
             Effect::Reserve(id, items) => {
                 let found = items.iter().map(|item| {
                     let stored = self.journal.reserve(&item.idempotency.key, item.now);
@@ -306,7 +306,21 @@ impl Driver {
             // Records are part of the append here, and nothing is reserved.
             Effect::StoreAnswers(id, _) => Input::AnswersStored(id, Completion::Done(())),
             Effect::ReleaseKeys(_) => return None,
-            pipeline => unreachable!("not an effect of the command machine: {pipeline:?}"),
+            // Appends go another way, and this node has none of the machines that ask for the rest.
+            Effect::Append(..)
+            | Effect::LoadFeederCheckpoint(_)
+            | Effect::ReadLog { .. }
+            | Effect::WriteOutbox { .. }
+            | Effect::LoadRelayProgress(_)
+            | Effect::ReadOutbox { .. }
+            | Effect::Publish(..)
+            | Effect::MarkPublished { .. }
+            | Effect::LoadProgress { .. }
+            | Effect::Fetch { .. }
+            | Effect::LoadVersions { .. }
+            | Effect::ReadStream { .. }
+            | Effect::Project { .. }
+            | Effect::LoadHeld { .. } => return None,
         })
     }
 

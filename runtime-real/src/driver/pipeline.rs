@@ -179,19 +179,19 @@ impl Driver {
 
 impl Ports {
     async fn perform(&self, effect: Effect) -> Option<Input> {
-        match effect {
-            Effect::ReadLog { effect, after, limit } => {
-                Some(Input::LogRead(effect, or_unavailable(self.log.read_all(after, limit))))
-            }
-            Effect::ReadStream { effect, wallet, from, to } => {
-                let limit = usize::try_from(to.0.saturating_sub(from.0) + 1).unwrap_or(usize::MAX);
-                let stream = self.log.read_stream(&wallet, from, limit);
-                let events = stream.map(|events| events.into_iter().map(|recorded| recorded.event).collect());
-                Some(Input::StreamRead(effect, or_unavailable(events)))
-            }
-            publishing @ (Effect::Publish(..) | Effect::Fetch { .. }) => self.broker.perform(publishing).await,
-            stored => self.database.perform(stored).await,
+        if let Effect::ReadLog { effect, after, limit } = effect {
+            return Some(Input::LogRead(effect, or_unavailable(self.log.read_all(after, limit))));
         }
+        if let Effect::ReadStream { effect, wallet, from, to } = effect {
+            let limit = usize::try_from(to.0.saturating_sub(from.0) + 1).unwrap_or(usize::MAX);
+            let stream = self.log.read_stream(&wallet, from, limit);
+            let events = stream.map(|events| events.into_iter().map(|recorded| recorded.event).collect());
+            return Some(Input::StreamRead(effect, or_unavailable(events)));
+        }
+        if matches!(effect, Effect::Publish(..) | Effect::Fetch { .. }) {
+            return self.broker.perform(effect).await;
+        }
+        self.database.perform(effect).await
     }
 }
 

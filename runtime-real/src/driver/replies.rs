@@ -14,10 +14,13 @@ thread_local! {
     static MAILBOX: RefCell<Option<Arc<Mailbox>>> = const { RefCell::new(None) };
 }
 
+/// Answers, with who waits for them.
+type Answers = Vec<(oneshot::Sender<Answer>, Answer)>;
+
 /// Where the answers for one thread arrive.
 #[derive(Default)]
 pub(super) struct Mailbox {
-    answers: Mutex<Vec<(oneshot::Sender<Answer>, Answer)>>,
+    answers: Mutex<Answers>,
     arrived: Notify,
 }
 
@@ -53,7 +56,7 @@ pub(super) async fn receive() {
 #[derive(Default)]
 pub(super) struct Outgoing {
     /// One entry for each thread that submits: a handful.
-    by_mailbox: Vec<(Arc<Mailbox>, Vec<(oneshot::Sender<Answer>, Answer)>)>,
+    by_mailbox: Vec<(Arc<Mailbox>, Answers)>,
 }
 
 impl Outgoing {

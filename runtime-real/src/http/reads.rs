@@ -38,8 +38,17 @@ pub(super) async fn wallet_at_least(
     min_version: Version,
 ) -> Result<Option<Wallet>, Problem> {
     let wait = Duration::from_millis(service.config.http.min_version_wait_ms);
+    if service.queries.wallet(id).await.map_err(of_query)?.is_none() && !is_in_log(service, id).await? {
+        return Ok(None);
+    }
     let found = service.queries.wait_for_version(id, min_version, wait).await.map_err(of_query)?;
     Ok(found.filter(|wallet| wallet.version >= min_version))
+}
+
+/// Whether a wallet exists: nobody has to wait for one that does not.
+async fn is_in_log(service: &Service, id: &WalletId) -> Result<bool, Problem> {
+    let id = id.clone();
+    Ok(from_log(service, move |log| log.wallet_at_version(&id, Version(1))).await?.is_some())
 }
 
 /// Wallets of the read model.
