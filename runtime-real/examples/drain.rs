@@ -211,8 +211,7 @@ async fn measure(transfers: usize, wallets: usize, batch: usize) {
     };
     let mut world =
         World { wallets: (0..wallets).map(wallet).collect(), position: 0, commands: 0, seed: 88_172_645, currency };
-    let mut drain =
-        Drain { database, checkpoint: Position(0), offsets: BTreeMap::new(), spent: Spent::default() };
+    let mut drain = Drain { database, checkpoint: Position(0), offsets: BTreeMap::new(), spent: Spent::default() };
     for from in (0..wallets).step_by(batch) {
         let events = world.creations(from, (from + batch).min(wallets));
         drain.batch(events).await;
