@@ -26,6 +26,8 @@ CONNECTIONS=(1 16 64 256)
 SECONDS_SINGLE=6
 SECONDS_BATCH=3
 SECONDS_IN_PROCESS=5
+SCALE_WALLETS=1000000
+SCALE_EVENTS=10000000
 RUN="$(date +%s)"
 build=true
 publish=false
@@ -34,7 +36,10 @@ only="empty,wallex,postgres,in-process"
 
 for argument in "$@"; do
     case "$argument" in
-        --quick) SECONDS_SINGLE=2 SECONDS_BATCH=1 SECONDS_IN_PROCESS=2 ;;
+        --quick)
+            SECONDS_SINGLE=2 SECONDS_BATCH=1 SECONDS_IN_PROCESS=2
+            SCALE_WALLETS=100000 SCALE_EVENTS=1000000
+            ;;
         --scale) scale=true ;;
         --publish) publish=true ;;
         --no-build) build=false ;;

@@ -1,12 +1,14 @@
 # The empty handler and the service under wrk. Sourced by scripts/bench.sh.
 
 wait_for() { # url, pid
-    for _ in $(seq 200); do
+    local seconds="${READY_SECONDS:-10}"
+    for _ in $(seq $((seconds * 50))); do
         [ -d "/proc/$2" ] || { echo "bench.sh: the server of $1 ended" >&2; return 1; }
-        curl -sf -o "$BENCH_DIR/ready" "$1" && return 0
-        sleep 0.05
+        # A socket that is bound and not served yet would hold the question until it is: give up early and ask again.
+        curl -sf --max-time 0.2 -o "$BENCH_DIR/ready" "$1" && return 0
+        sleep 0.02
     done
-    echo "bench.sh: $1 is not ready after 10 s" >&2
+    echo "bench.sh: $1 is not ready after $seconds s" >&2
     return 1
 }
 
