@@ -7,8 +7,9 @@ use std::time::Duration;
 
 /// Largest single amount, in whole units of its currency (inclusive).
 pub const AMOUNT_MAX: u64 = 1_000_000_000_000;
-/// Largest balance of a wallet, in whole units of its currency (inclusive).
-pub const BALANCE_MAX: u64 = 1_000_000_000_000_000;
+/// Largest balance of a wallet, in whole units of its currency (inclusive). In minor units, at up to four decimal places,
+/// it fits into 64 bits with sign.
+pub const BALANCE_MAX: u64 = 900_000_000_000_000;
 
 /// Longest wallet, owner and correlation id, in characters.
 pub const ID_LENGTH_MAX: usize = 128;

@@ -5,6 +5,7 @@
 //! pipeline has not done yet is done after the next start.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,17 +63,19 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Recovers the data directory and starts everything.
+    /// Recovers the data directory and starts everything. `address` is left in the lock file, for whoever finds the
+    /// directory locked.
     ///
     /// # Errors
     /// [`StartError`] says what is in the way; nothing runs then.
-    pub async fn start(config: &Config) -> Result<Self, StartError> {
+    pub async fn start(config: &Config, address: SocketAddr) -> Result<Self, StartError> {
         let journal_dir = layout::journal(&config.data_dir);
         let storage = OsStorage::create(&journal_dir)
             .map_err(|source| StartError::Directory { path: config.data_dir.clone(), source })?;
         let options = Options { segment_bytes: config.journal.segment_bytes, hash_seed: random_seed() };
         let (journal, recovery) = Journal::open(storage, options)?;
         report(&recovery);
+        journal.describe(&format!("http://{address}"))?;
         let database = Database::open(layout::database(&config.data_dir)).await?;
         let broker = Broker::start(database.clone()).await?;
         let (log, maintenance) = (journal.reader(), journal.maintenance());
@@ -207,20 +210,21 @@ fn start_upkeep(
     stop: Arc<AtomicBool>,
 ) -> io::Result<JoinHandle<()>> {
     let work = move || {
-        let mut last_error = None;
+        let mut said = None;
         while !stop.load(Ordering::Acquire) {
-            let done = maintenance.prepare_next_segment().and_then(|_| maintenance.build_indexes()).and_then(|_| {
-                if maintenance.events_since_snapshot() >= snapshot_every {
-                    maintenance.write_snapshot(now())?;
-                }
+            let snapshot = if maintenance.events_since_snapshot() >= snapshot_every {
+                maintenance.write_snapshot(now()).map(drop)
+            } else {
                 Ok(())
-            });
-            // A full disk shows here first; it is said once, not ten times a second.
-            let error = done.err().map(|error: JournalError| error.to_string());
-            if let Some(error) = error.as_ref().filter(|error| last_error.as_ref() != Some(*error)) {
+            };
+            // A full disk keeps one of them from working and not the others.
+            let steps = [maintenance.prepare_next_segment().map(drop), maintenance.build_indexes().map(drop), snapshot];
+            let error = steps.into_iter().find_map(Result::err).map(|error| error.to_string());
+            // Said once, not ten times a second.
+            if let Some(error) = error.as_ref().filter(|error| said.as_ref() != Some(*error)) {
                 tracing::warn!(%error, "upkeep of the journal is not possible; it is tried again");
             }
-            last_error = error;
+            said = error;
             std::thread::park_timeout(UPKEEP_INTERVAL);
         }
     };

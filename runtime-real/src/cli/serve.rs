@@ -86,7 +86,7 @@ async fn serve(config: Arc<Config>) -> Result<(), ServeError> {
     let address = config.listen;
     let listener = TcpListener::bind(address).map_err(|source| ServeError::Listen { address, source })?;
     let address = listener.local_addr()?;
-    let embedded = Embedded::start(&config).await?;
+    let embedded = Embedded::start(&config, address).await?;
     let service = Arc::new(Service::new(Parts {
         engine: embedded.engine(),
         gauges: embedded.gauges(),

@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use wallex_core::command::{Answer, Request, Statistics};
 use wallex_core::config::Config;
 use wallex_core::effect::{Append, Completion, Effect, Failure, FailureKind, Input, Reservation};
-use wallex_core::id::{EffectId, Position, RequestId, Version};
+use wallex_core::id::{EffectId, Position, RequestId};
 use wallex_core::node::Node;
 use wallex_journal::{Journal, OsStorage};
 
@@ -296,11 +296,7 @@ impl Driver {
                 return None;
             }
             Effect::FindCommand { effect, wallet, command, not_before } => {
-                let stream = self.journal.reader().read_stream(&wallet, Version(1), usize::MAX);
-                let found = stream.map(|events| {
-                    let own = events.into_iter().map(|recorded| recorded.event);
-                    own.filter(|event| event.command_id == command && event.occurred_at >= not_before).collect()
-                });
+                let found = self.journal.reader().find_command(&wallet, command, not_before);
                 Input::Found(effect, or_unavailable(found))
             }
             // Records are part of the append here, and nothing is reserved.
