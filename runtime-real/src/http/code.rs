@@ -78,7 +78,7 @@ codes! {
     CurrencyMismatch = UNPROCESSABLE_ENTITY "currency-mismatch" "The wallets hold different currencies",
         "A transfer needs the same currency on both sides.";
     BalanceLimit = UNPROCESSABLE_ENTITY "balance-limit" "The balance would pass its limit",
-        "No balance may pass 1,000,000,000,000,000 units of its currency. Nothing was done.";
+        "No balance may pass 900,000,000,000,000 units of its currency. Nothing was done.";
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY "idempotency-key-reused" "The key was used for another request",
         "An Idempotency-Key stands for one request. This one came with another payload before. Use a fresh key.";
     BatchRefused = UNPROCESSABLE_ENTITY "batch-refused" "The batch was refused as a whole",
