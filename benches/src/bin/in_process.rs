@@ -137,7 +137,11 @@ async fn measure(engine: Engine, arguments: &Arguments) -> Result<Measured, Box<
 fn accepted(answer: &Answer) -> Result<(), String> {
     match answer {
         Answer::Final { answer: FinalAnswer { outcome: Ok(_), .. }, replayed: false } => Ok(()),
-        refused => Err(format!("not accepted: {refused:?}")),
+        refused @ (Answer::Final { .. }
+        | Answer::InFlight
+        | Answer::KeyReused
+        | Answer::Unavailable(_)
+        | Answer::OutcomeUnknown) => Err(format!("not accepted: {refused:?}")),
     }
 }
 
