@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Measures the service against an empty handler and a Postgres stored procedure, on this machine, in one go.
 #
-#   ./scripts/bench.sh              the comparison: every subject at 1, 16, 64 and 256 connections (under 8 minutes)
+#   ./scripts/bench.sh              the comparison: every subject at 1, 16, 64 and 256 connections (about 7 minutes)
 #   ./scripts/bench.sh --quick      the same with short runs, to see that it works; the figures are rough
 #   ./scripts/bench.sh --scale      start-up and memory with a million wallets and ten million events
 #   ./scripts/bench.sh --publish    also writes docs/performance.json, docs/performance.svg and the tables in
 #                                   docs/PERFORMANCE.md
-#   ./scripts/bench.sh --only=wallex,empty,postgres,in-process     some subjects only
+#   ./scripts/bench.sh --only=machine,in-process,empty,wallex,postgres     some of these only
 #   ./scripts/bench.sh --no-build   with the programs that were built before
 #
 # Needs cargo, curl, wrk and Postgres (its server and pgbench); as root it installs the last two with apt-get.
@@ -32,7 +32,7 @@ RUN="$(date +%s)"
 build=true
 publish=false
 scale=false
-only="empty,wallex,postgres,in-process"
+only="machine,in-process,empty,wallex,postgres"
 
 for argument in "$@"; do
     case "$argument" in
@@ -155,14 +155,27 @@ compare() {
     fi
 }
 
+machine() {
+    say "the command machine without IO"
+    cargo bench --quiet -p wallex-benches --bench command -- --warm-up-time 0.5 --measurement-time 2 --noplot \
+        >"$BENCH_DIR/criterion.log" 2>&1 || { tail -5 "$BENCH_DIR/criterion.log" >&2; return 1; }
+    report+=(--criterion "${CARGO_TARGET_DIR:-$PWD/target}/criterion")
+}
+
 in_process() {
     say "in process, without HTTP"
     local in_flight
-    for in_flight in 1 64 1024; do
-        "$TARGET/in_process" --dir "$BENCH_DIR/in-process" --in-flight "$in_flight" --wallets "$WALLETS" \
-            --seconds "$SECONDS_IN_PROCESS" | tee -a "$BENCH_DIR/results.jsonl" >&2
-        rm -rf "$BENCH_DIR/in-process"
-    done
+    for in_flight in 1 64 1024; do in_process_run --in-flight "$in_flight"; done
+    in_process_run --in-flight 1024 --keyed
+    in_process_run --in-flight 1024 --hot
+}
+
+in_process_run() { # arguments of the program
+    "$TARGET/in_process" --dir "$BENCH_DIR/in-process" --wallets "$WALLETS" --seconds "$SECONDS_IN_PROCESS" "$@" \
+        >"$BENCH_DIR/line"
+    rm -rf "$BENCH_DIR/in-process"
+    cat "$BENCH_DIR/line" >>"$BENCH_DIR/results.jsonl"
+    say "  $* $(sed 's/.*"per_second":\([0-9]*\).*/\1/' "$BENCH_DIR/line")/s"
 }
 
 need curl curl
@@ -176,19 +189,25 @@ if [ "$build" = true ]; then
     say "building"
     cargo build --release --quiet -p wallex -p wallex-benches --bins
 fi
+# A machine that is busy with other things measures those too. The build counts for a moment: let it fade.
+if [ "$build" = true ]; then sleep 10; fi
+load="$(cut -d ' ' -f 1 /proc/loadavg)"
 make_bench_dir
 : >"$BENCH_DIR/results.jsonl"
+
+report=("$TARGET/report" "$BENCH_DIR/results.jsonl" --out "${CARGO_TARGET_DIR:-$PWD/target}/bench")
+report+=(--load-before "$load")
+if [ "$publish" = true ]; then report+=(--publish docs); fi
 
 if [ "$scale" = true ]; then
     . "$BENCH_SCRIPTS/scale.sh"
     measure_scale
 else
     "$TARGET/disk" "$BENCH_DIR" >>"$BENCH_DIR/results.jsonl"
+    if with machine; then machine; fi
     if with in-process; then in_process; fi
     compare
     "$TARGET/disk" "$BENCH_DIR" >>"$BENCH_DIR/results.jsonl"
 fi
 
-report=("$TARGET/report" "$BENCH_DIR/results.jsonl" --out "${CARGO_TARGET_DIR:-$PWD/target}/bench")
-if [ "$publish" = true ]; then report+=(--publish docs); fi
 "${report[@]}"

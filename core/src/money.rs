@@ -40,9 +40,12 @@ pub enum MoneyError {
     /// Zero or negative where an amount is due.
     #[error("must be greater than zero")]
     NotPositive,
-    /// Above the bound for a single amount.
-    #[error("must be at most {AMOUNT_MAX}")]
-    TooLarge,
+    /// Above the bound for an amount or a balance.
+    #[error("must be at most {limit}")]
+    TooLarge {
+        /// The bound, in whole units.
+        limit: u64,
+    },
 }
 
 impl Money {
@@ -58,7 +61,7 @@ impl Money {
     /// # Errors
     /// [`MoneyError::NotANumber`], [`MoneyError::TooPrecise`] or [`MoneyError::TooLarge`].
     pub fn parse(digits: &str, currency: Currency) -> Result<Self, MoneyError> {
-        Self::from_decimal(parse_decimal(digits)?, currency)
+        Self::from_decimal(parse_decimal(digits, BALANCE_MAX)?, currency)
     }
 
     /// Takes any exact decimal and fixes its scale to that of `currency`.
@@ -75,7 +78,7 @@ impl Money {
             }
         }
         if rescaled.abs() > Decimal::from(BALANCE_MAX) {
-            return Err(MoneyError::TooLarge);
+            return Err(MoneyError::TooLarge { limit: BALANCE_MAX });
         }
         Ok(Self(rescaled))
     }
@@ -161,8 +164,9 @@ impl Money {
 /// Most significant digits that are read: every bound lies far below, and a `Decimal` holds 28.
 const DIGITS_MAX: usize = 24;
 
-/// Plain digits to an exact decimal, with no more places than it needs.
-fn parse_decimal(text: &str) -> Result<Decimal, MoneyError> {
+/// Plain digits to an exact decimal, with no more places than it needs. `limit` is what an error names; the caller
+/// compares.
+fn parse_decimal(text: &str, limit: u64) -> Result<Decimal, MoneyError> {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
     let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
@@ -172,7 +176,7 @@ fn parse_decimal(text: &str) -> Result<Decimal, MoneyError> {
     let whole = whole.trim_start_matches('0');
     let fraction = fraction.trim_end_matches('0');
     if whole.len() + fraction.len() > DIGITS_MAX {
-        return Err(MoneyError::TooLarge);
+        return Err(MoneyError::TooLarge { limit });
     }
     let mantissa =
         whole.bytes().chain(fraction.bytes()).fold(0_i128, |value, digit| value * 10 + i128::from(digit - b'0'));
@@ -186,12 +190,12 @@ impl Amount {
     /// # Errors
     /// [`MoneyError::NotANumber`], [`MoneyError::NotPositive`] or [`MoneyError::TooLarge`].
     pub fn parse(digits: &str) -> Result<Self, MoneyError> {
-        let value = parse_decimal(digits)?;
+        let value = parse_decimal(digits, AMOUNT_MAX)?;
         if value.is_zero() || value.is_sign_negative() {
             return Err(MoneyError::NotPositive);
         }
         if value > Decimal::from(AMOUNT_MAX) {
-            return Err(MoneyError::TooLarge);
+            return Err(MoneyError::TooLarge { limit: AMOUNT_MAX });
         }
         Ok(Self(value))
     }
@@ -261,8 +265,8 @@ mod tests {
     fn an_amount_is_positive_bounded_and_no_finer_than_its_currency() {
         assert_eq!(Amount::parse("0"), Err(MoneyError::NotPositive));
         assert_eq!(Amount::parse("-1"), Err(MoneyError::NotPositive));
-        assert_eq!(Amount::parse("1000000000000.01"), Err(MoneyError::TooLarge));
-        assert_eq!(Amount::parse(&"9".repeat(400)), Err(MoneyError::TooLarge));
+        assert_eq!(Amount::parse("1000000000000.01"), Err(MoneyError::TooLarge { limit: AMOUNT_MAX }));
+        assert_eq!(Amount::parse(&"9".repeat(400)), Err(MoneyError::TooLarge { limit: AMOUNT_MAX }));
         let fine = Amount::parse("0.001").unwrap();
         assert_eq!(fine.in_currency(usd()), Err(MoneyError::TooPrecise { currency: usd(), scale: 2 }));
         let large = Amount::parse("1000000000000").unwrap();

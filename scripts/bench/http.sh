@@ -66,6 +66,28 @@ watch_lag() {
     done
 }
 
+# CPU time of the threads of a process so far, in ticks: one line for each kind of thread.
+thread_ticks() { # pid
+    { cat /proc/"$1"/task/[0-9]*/stat 2>/dev/null || true; } | awk '{
+        name = $0
+        sub(/^[^(]*\(/, "", name)
+        sub(/\) [^)]*$/, "", name)
+        sub(/^.*\) /, "")
+        kind = "other"
+        if (name ~ /^http-/) kind = "http"
+        else if (name ~ /^wallex-(commands|pipeline|upkeep)/) kind = substr(name, 8)
+        else if (name ~ /^wallex-sqlite/) kind = "sqlite"
+        ticks[kind] += $12 + $13
+    } END { for (kind in ticks) print kind, ticks[kind] }'
+}
+
+# Microseconds for each operation by kind of thread, as JSON: ticks before, ticks after, operations
+threads_json() {
+    awk -v n="$3" -v hz="$(getconf CLK_TCK)" 'FNR == NR { before[$1] = $2; next }
+        { more = more sprintf("%s\"%s\":%.2f", (more ? "," : ""), $1, (n > 0 ? ($2 - before[$1]) * 1e6 / hz / n : 0)) }
+        END { printf "{%s}", more }' <(echo "$1") <(echo "$2")
+}
+
 measure_http() { # subject (empty, wallex), scenario (spread, hot, batch), keyed (0, 1), connections, seconds
     local subject="$1" scenario="$2" keyed="$3" connections="$4" seconds="$5" port pid before cpu output watcher=""
     if [ "$subject" = empty ]; then port="$PORT_EMPTY" pid="$empty_pid"; else port="$PORT_WALLEX" pid="$wallex_pid"; fi
@@ -77,6 +99,7 @@ measure_http() { # subject (empty, wallex), scenario (spread, hot, batch), keyed
         touch "$BENCH_DIR/watching"
         watch_lag &
         watcher=$!
+        threads_before="$(thread_ticks "$pid")"
     fi
     before="$(cpu_ticks "$pid")"
     output="$("${run[@]}" -d "${seconds}s" -- "$scenario" "$WALLETS" "$keyed" "$prefix" | grep '^RESULT')"
@@ -114,7 +137,9 @@ after_load() { # watcher's pid, ticks before, server's pid, operations; leaves t
     read -r at_end left took <<<"$(catch_up)"
     ticks=$(($(cpu_ticks "$3") - $2))
     wait "$1" 2>/dev/null || true
-    after="$(printf ',"lag_events_max":%s,"lag_events_at_end":%s,"lag_events_left":%s,"caught_up_s":%s,"cpu_us_with_projection":%s' \
-        "$(cat "$BENCH_DIR/lag_max")" "$at_end" "$left" "$took" \
+    local threads
+    threads="$(threads_json "$threads_before" "$(thread_ticks "$3")" "$4")"
+    after="$(printf ',"threads_us":%s,"lag_events_max":%s,"lag_events_at_end":%s,"lag_events_left":%s,"caught_up_s":%s,"cpu_us_with_projection":%s' \
+        "$threads" "$(cat "$BENCH_DIR/lag_max")" "$at_end" "$left" "$took" \
         "$(awk -v t="$ticks" -v hz="$(getconf CLK_TCK)" -v n="$4" 'BEGIN { print (n > 0 ? t * 1e6 / hz / n : 0) }')")"
 }

@@ -26,6 +26,10 @@ measure_scale() {
     with_snapshot="$took"
     resident="$(awk '/^VmRSS/ { print $2 / 1024 }' "/proc/$wallex_pid/status")"
     say "  started in $with_snapshot s from a snapshot, $resident MiB resident"
+    # It must have more than a socket: the wallets are there and take transfers.
+    curl -sf --max-time 5 -o "$BENCH_DIR/proof" -H 'Content-Type: application/json' \
+        -d '{"toWalletId":"wallet-00000002","amount":"0.01"}' \
+        "http://127.0.0.1:$PORT_WALLEX/wallets/wallet-00000001/transfer"
     stop "$wallex_pid"
     wallex_pid=""
     # The read side from nothing: the files of the runs before are thrown away.

@@ -1,6 +1,6 @@
 //! Turns the lines that `scripts/bench.sh` collected into a table, a chart and JSON.
 //!
-//!     report RESULTS.jsonl --out DIR [--criterion DIR] [--publish DOCS]
+//!     report RESULTS.jsonl --out DIR [--load-before LOAD] [--criterion DIR] [--publish DOCS]
 //!
 //! Prints the table. `--publish` also writes `performance.json` and `performance.svg` into the documentation and puts
 //! the tables between the marks in its `PERFORMANCE.md`; parts that were not measured this time stay as they are.
@@ -30,19 +30,21 @@ const MACHINES: [(&str, f64); 9] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut words = std::env::args().skip(1);
-    let results = words.next().ok_or("usage: report RESULTS.jsonl --out DIR [--criterion DIR] [--publish DOCS]")?;
-    let (mut out, mut criterion, mut publish) = (PathBuf::from("."), None, None);
+    let results = words.next().ok_or("usage: report RESULTS.jsonl --out DIR …")?;
+    let (mut out, mut load, mut criterion, mut publish) = (PathBuf::from("."), None, None, None);
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
         match word.as_str() {
             "--out" => out = value.into(),
+            "--load-before" => load = Some(value),
             "--criterion" => criterion = Some(PathBuf::from(value)),
             "--publish" => publish = Some(PathBuf::from(value)),
             unknown => return Err(format!("unknown argument {unknown}").into()),
         }
     }
     let mut document = Document::read(&fs::read_to_string(results)?)?;
-    document.machine = process::machine();
+    let busy = load.map_or_else(String::new, |load| format!(", load average before the run {load}"));
+    document.machine = process::machine() + &busy;
     document.machines = criterion.map(|dir| machines(&dir)).unwrap_or_default();
     println!("{}", table::render(&document));
     fs::create_dir_all(&out)?;

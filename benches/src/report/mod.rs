@@ -12,6 +12,8 @@ pub mod aims;
 pub mod chart;
 pub mod table;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What a run, or several of them, gave.
@@ -71,6 +73,8 @@ pub struct Lag {
     pub caught_up_s: f64,
     /// Processor time for each operation with everything that the read side did for it, in microseconds.
     pub cpu_us_with_projection: f64,
+    /// The same by kind of thread: `http`, `commands`, `pipeline`, `sqlite`, `upkeep`, `other`.
+    pub threads_us: BTreeMap<String, f64>,
 }
 
 /// One durable write of 4 KiB, the median in milliseconds.
@@ -176,7 +180,7 @@ mod tests {
         "\n",
         r#"{"subject":"wallex","scenario":"spread","connections":64,"operations":10,"per_second":20.5,"p50_ms":1.5,"#,
         r#""p99_ms":2.5,"cpu_us":9.5,"errors":0,"lag_events_max":7,"lag_events_at_end":5,"lag_events_left":0,"#,
-        r#""caught_up_s":0.5,"cpu_us_with_projection":12.5}"#,
+        r#""caught_up_s":0.5,"cpu_us_with_projection":12.5,"threads_us":{"http":7.5,"commands":5.0}}"#,
         "\n",
         r#"{"subject":"postgres","scenario":"spread","connections":64,"operations":5,"per_second":10.25,"p50_ms":3.0,"#,
         r#""p99_ms":4.0,"cpu_us":80.0,"errors":0}"#,

@@ -56,6 +56,14 @@ pub fn render(document: &Document) -> String {
         .map(|aim| vec![aim.wanted, aim.measured, if aim.met { "yes" } else { "**no**" }.to_owned()])
         .collect();
     section(&mut out, "Aims", &["aim", "measured", "met"], &aims);
+    let machines: Vec<Vec<String>> =
+        document.machines.iter().map(|one| vec![format!("`{}`", one.bench), grouped(one.per_second)]).collect();
+    section(
+        &mut out,
+        "The command machine without IO, one core",
+        &["bench / commands at once", "commands/s"],
+        &machines,
+    );
     for (scenarios, heading) in SCENARIOS {
         let rows: Vec<Vec<String>> = scenario(document, scenarios);
         let head =
@@ -74,6 +82,9 @@ pub fn render(document: &Document) -> String {
         "CPU µs each",
     ];
     section(&mut out, "The read side meanwhile (events)", &head, &lags);
+    let threads: Vec<Vec<String>> = document.measurements.iter().filter_map(threads).collect();
+    let head = ["", "connections", "HTTP", "commands", "pipeline", "SQLite", "upkeep", "all", "commands/s on one core"];
+    section(&mut out, "Processor time by thread, µs for each transfer", &head, &threads);
     scale(&mut out, document);
     out
 }
@@ -142,6 +153,17 @@ fn lag(one: &Measurement) -> Option<Vec<String>> {
         rate,
         format!("{:.1}", lag.cpu_us_with_projection),
     ])
+}
+
+/// Where the processor time went, and what the one thread that cannot be doubled would allow.
+fn threads(one: &Measurement) -> Option<Vec<String>> {
+    let lag = one.projection.as_ref()?;
+    let of = |kind: &str| lag.threads_us.get(kind).copied().unwrap_or(0.0);
+    let kinds = ["http", "commands", "pipeline", "sqlite", "upkeep"].map(|kind| format!("{:.1}", of(kind)));
+    let commands = of("commands");
+    let limit = if commands > 0.0 { grouped(1e6 / commands) } else { String::new() };
+    let row = [one.scenario.clone(), one.connections.to_string()].into_iter().chain(kinds);
+    Some(row.chain([format!("{:.1}", lag.threads_us.values().sum::<f64>()), limit]).collect())
 }
 
 fn scale(out: &mut String, document: &Document) {

@@ -299,7 +299,7 @@ impl<'a> Fields<'a, '_> {
                 None
             }
             Ok(money) if money.decimal() > Decimal::from(AMOUNT_MAX) => {
-                self.wrong_money(MEMBER, &MoneyError::TooLarge);
+                self.wrong_money(MEMBER, &MoneyError::TooLarge { limit: AMOUNT_MAX });
                 None
             }
             Ok(money) => Some(money),
@@ -315,7 +315,7 @@ impl<'a> Fields<'a, '_> {
             MoneyError::NotANumber => "not-a-number",
             MoneyError::TooPrecise { .. } => "too-precise",
             MoneyError::NotPositive => "not-positive",
-            MoneyError::TooLarge => "too-large",
+            MoneyError::TooLarge { .. } => "too-large",
         };
         self.wrong(member, code, error.to_string());
     }
