@@ -64,6 +64,14 @@ need() { # command, packages
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $2 >/dev/null
 }
 
+# Refuses to measure somebody else's server.
+need_port() {
+    if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then
+        say "bench.sh: port $1 is taken (another run?); BENCH_PORT_EMPTY, _WALLEX and _POSTGRES choose others"
+        exit 3
+    fi
+}
+
 need_postgres() {
     [ -n "$(postgres_bin)" ] && return
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
@@ -189,6 +197,7 @@ if [ "$build" = true ]; then
     say "building"
     cargo build --release --quiet -p wallex -p wallex-benches --bins
 fi
+for port in "$PORT_EMPTY" "$PORT_WALLEX" "$PORT_POSTGRES"; do need_port "$port"; done
 # A machine that is busy with other things measures those too. The build counts for a moment: let it fade.
 if [ "$build" = true ]; then sleep 10; fi
 load="$(cut -d ' ' -f 1 /proc/loadavg)"
