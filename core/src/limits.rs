@@ -1,6 +1,6 @@
 //! Every bound of the engine, by name, with its unit.
 //!
-//! Nothing in the core grows without one of these. What operators may tune is in [`crate::node::Config`], whose
+//! Nothing in the core grows without one of these. What operators may tune is in [`crate::config::Config`], whose
 //! defaults stand here.
 
 use std::time::Duration;

@@ -164,7 +164,7 @@ pub(super) enum Retry {
     Find(CommandSlot),
 }
 
-/// Why [`CommandMachine::poll_timeout`] wants to be woken.
+/// Why [`crate::node::Node::poll_timeout`] wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum TimerReason {
     /// An effect has no completion yet.

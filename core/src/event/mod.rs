@@ -1,6 +1,6 @@
 //! Events: what happened to a wallet, as facts that never change.
 //!
-//! Owns the types, their JSON ([`codec`]) and the reading of older schema versions ([`upcast`]). Every event stands on
+//! Owns the types, their JSON ([`codec`]) and the reading of older schema versions (`upcast`). Every event stands on
 //! its own: amount, balance after, version, time, and who caused it. A transfer is a debit and a credit that name
 //! each other through [`TransferLeg`] (INV-01).
 

@@ -1,6 +1,6 @@
 //! The command line: one file per verb.
 //!
-//! Owns the arguments, their help, and the exit codes ([`Exit`]). The verbs parse, call the module that does the work,
+//! Owns the arguments, their help, and the exit codes (`Exit`). The verbs parse, call the module that does the work,
 //! and print what it returns; standard output is for results, standard error for everything else.
 
 // Printing results is what a command line is for.
