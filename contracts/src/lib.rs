@@ -1,0 +1,11 @@
+//! What each port promises, as statements that every implementation passes: embedded, production and simulated.
+//!
+//! A statement is an async function over a [`Port`]; it asserts, and its name is the promise. Each module has one port's
+//! statements and a macro that makes a test of each of them. A fake that is kinder than its module is a bug.
+//!
+//! | module | port |
+//! |---|---|
+
+pub mod port;
+
+pub use port::Port;

@@ -1,0 +1,1 @@
+//! The flight recorder: a bounded ring of the inputs of a core, in files.
