@@ -42,6 +42,8 @@ pub struct Config {
     /// Seed of the hash tables. It changes no behaviour (nothing iterates in hash order), only which keys collide: a
     /// random one keeps clients from choosing ids that do.
     pub hash_seed: u64,
+    /// Whether other instances run feeder and relay too, so that one of them is to lead.
+    pub leadership: bool,
     /// Which of the pipeline's machines this node runs.
     pub roles: Roles,
 }
@@ -71,6 +73,7 @@ impl Default for Config {
             idempotency_ttl: limits::IDEMPOTENCY_TTL,
             takeover_after: limits::REQUEST_TIMEOUT * 3,
             hash_seed: 0,
+            leadership: false,
             roles: Roles { feeder: false, relay: false, projectors: false },
         }
     }

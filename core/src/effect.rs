@@ -69,6 +69,8 @@ pub enum Input {
 
     /// The log has grown up to this position (a hint; it may be missed).
     LogAdvanced(Position),
+    /// Completes [`Effect::Lead`]: whether this node leads.
+    Led(EffectId, Completion<bool>),
     /// Completes [`Effect::LoadFeederCheckpoint`].
     FeederCheckpoint(EffectId, Completion<Position>),
     /// Completes [`Effect::ReadLog`]: events after the position asked for, in order.
@@ -82,6 +84,8 @@ pub enum Input {
     OutboxRead(EffectId, Completion<Vec<Recorded>>),
     /// Completes [`Effect::Publish`]: for each event, in order, nothing when it was acknowledged, else why not.
     Published(EffectId, Completion<Vec<Option<Failure>>>),
+    /// Completes [`Effect::PublishDead`].
+    DeadPublished(EffectId, Completion<()>),
     /// Completes [`Effect::MarkPublished`].
     PublishedMarked(EffectId, Completion<()>),
 
@@ -151,6 +155,15 @@ pub enum Effect {
     /// completion.
     ReleaseKeys(Vec<(KeyHash, CommandId)>),
 
+    /// Take or extend the lead of the pipeline among all instances until a point in time.
+    Lead {
+        /// Named by the completion.
+        effect: EffectId,
+        /// When the lead ends by itself.
+        until: Timestamp,
+    },
+    /// Give the lead back, if this node still has it. Needs no completion.
+    Resign,
     /// How far the outbox was filled.
     LoadFeederCheckpoint(EffectId),
     /// Read events of all streams, in log order.
@@ -188,6 +201,8 @@ pub enum Effect {
     /// Publish events to the topic, keyed by wallet, in order. When one cannot be published, the later ones of the same
     /// wallet must not be either, and count as failed too.
     Publish(EffectId, Arc<Vec<Recorded>>),
+    /// Publish dead letters to the dead-letter topic, before they are recorded as such. It may happen more than once.
+    PublishDead(EffectId, Arc<Vec<HeldEvent>>),
     /// Record what was published, and what was given up or held back, in one transaction.
     MarkPublished {
         /// Named by the completion.

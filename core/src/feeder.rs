@@ -126,6 +126,12 @@ impl Feeder {
         }
     }
 
+    /// Another instance may have gone on meanwhile: what is under way is left to itself.
+    pub(crate) fn take_up(&mut self) {
+        self.awaiting.forget();
+        self.state = State::Starting;
+    }
+
     fn start_again(&mut self) {
         self.state = State::Starting;
         self.awaiting.back_off();

@@ -10,6 +10,7 @@ pub mod event;
 mod feeder;
 pub mod id;
 pub mod index;
+mod leadership;
 pub mod limits;
 pub mod money;
 pub mod node;

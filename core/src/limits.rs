@@ -45,6 +45,10 @@ pub const LEASE_LINGER: Duration = Duration::from_secs(2);
 /// How often a denied lease is asked for again before the command goes on without it: the expected revision, not
 /// the lease, keeps the money right.
 pub const LEASE_ATTEMPTS_MAX: u32 = 5;
+/// How long the lead of the pipeline lasts without renewal.
+pub const LEADERSHIP_DURATION: Duration = Duration::from_secs(5);
+/// How often the lead is renewed by who has it, and asked for by who has not.
+pub const LEADERSHIP_RENEWAL: Duration = Duration::from_secs(1);
 /// How long an idempotency record is kept (the service's `IDEMPOTENCY_TTL_HOURS`).
 pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
 /// A takeover of a dead idempotency record looks this much further back than the record's own time, because clocks

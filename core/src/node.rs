@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::effect::{Completion, Effect, EffectQueue, Input};
 use crate::feeder::Feeder;
 use crate::id::{EffectId, Position};
+use crate::leadership::Leadership;
 use crate::projector::{Consumer, Projector, ProjectorStatistics};
 use crate::relay::Relay;
 use crate::time::Timestamp;
@@ -23,6 +24,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct Node {
     commands: CommandMachine,
+    leadership: Option<Leadership>,
     feeder: Option<Feeder>,
     relay: Option<Relay>,
     read_model: Option<Projector>,
@@ -35,10 +37,13 @@ const FEEDER: u64 = 1;
 const RELAY: u64 = 2;
 const READ_MODEL: u64 = 3;
 const LEDGER: u64 = 4;
+const LEADERSHIP: u64 = 5;
 
 /// How far the pipeline of a node got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PipelineStatus {
+    /// Whether this node fills the outbox and the topic, if its roles say that it does.
+    pub leads: bool,
     /// The outbox is filled up to here.
     pub feeder: Position,
     /// The topic is filled up to here.
@@ -58,8 +63,10 @@ impl Node {
     #[must_use]
     pub fn new(config: Config, now: Timestamp) -> Self {
         let (roles, seed) = (config.roles, config.hash_seed);
+        let led = config.leadership && (roles.feeder || roles.relay);
         Self {
             commands: CommandMachine::new(config, now, COMMANDS),
+            leadership: led.then(|| Leadership::new(now, LEADERSHIP)),
             feeder: roles.feeder.then(|| Feeder::new(now, FEEDER)),
             relay: roles.relay.then(|| Relay::new(now, RELAY)),
             read_model: roles.projectors.then(|| Projector::new(Consumer::ReadModel, now, READ_MODEL, seed)),
@@ -77,6 +84,7 @@ impl Node {
     #[must_use]
     pub fn pipeline(&self) -> PipelineStatus {
         PipelineStatus {
+            leads: self.leads(),
             feeder: self.feeder.as_ref().map(Feeder::checkpoint).unwrap_or_default(),
             relay: self.relay.as_ref().map(Relay::checkpoint).unwrap_or_default(),
             read_model: self.read_model.iter().flat_map(Projector::offsets).collect(),
@@ -91,13 +99,19 @@ impl Node {
         self.advance(now);
         match input {
             Input::Submit(request) => self.commands.submit(request),
-            Input::Drain => self.commands.drain(),
+            Input::Drain => {
+                self.commands.drain();
+                if let Some(leadership) = &mut self.leadership {
+                    leadership.resign();
+                }
+            }
             Input::Reserved(effect, completion) => self.commands.complete(effect, Completed::Reserved(completion)),
             Input::Leased(effect, completion) => self.commands.complete(effect, Completed::Leased(completion)),
             Input::Loaded(effect, completion) => self.commands.complete(effect, Completed::Loaded(completion)),
             Input::Found(effect, completion) => self.commands.complete(effect, Completed::Found(completion)),
             Input::Appended(effect, completion) => self.commands.complete(effect, Completed::Appended(completion)),
             Input::AnswersStored(effect, completion) => self.commands.complete(effect, Completed::Stored(completion)),
+            Input::Led(effect, completion) => self.on_led(effect, completion),
             Input::LogAdvanced(head) => self.with_feeder(|feeder| feeder.on_log_advanced(head)),
             Input::FeederCheckpoint(effect, completion) => {
                 self.with_feeder(|feeder| feeder.on_checkpoint(effect, completion));
@@ -107,6 +121,12 @@ impl Node {
             Input::RelayProgress(effect, completion) => self.with_relay(|relay| relay.on_progress(effect, completion)),
             Input::OutboxRead(effect, completion) => self.with_relay(|relay| relay.on_read(effect, completion)),
             Input::Published(effect, completion) => self.with_relay(|relay| relay.on_published(effect, completion)),
+            Input::DeadPublished(effect, completion) if consumer_of(effect) == Consumer::Relay => {
+                self.with_relay(|relay| relay.on_dead_published(effect, completion));
+            }
+            Input::DeadPublished(effect, completion) => {
+                self.with_projector(consumer_of(effect), |projector| projector.on_dead_published(effect, completion));
+            }
             Input::PublishedMarked(effect, completion) => self.with_relay(|relay| relay.on_marked(effect, completion)),
             Input::PartitionsAssigned(consumer, partitions) => {
                 self.with_projector(consumer, |projector| projector.on_assigned(&partitions));
@@ -143,6 +163,23 @@ impl Node {
         }
     }
 
+    fn leads(&self) -> bool {
+        self.leadership.as_ref().is_none_or(Leadership::leads)
+    }
+
+    fn on_led(&mut self, effect: EffectId, completion: Completion<bool>) {
+        let begins = self.leadership.as_mut().is_some_and(|leadership| leadership.on_led(effect, completion));
+        if begins {
+            self.take_up_the_lead();
+        }
+    }
+
+    /// The checkpoints tell how far whoever led before has come.
+    fn take_up_the_lead(&mut self) {
+        self.with_feeder(Feeder::take_up);
+        self.with_relay(Relay::take_up);
+    }
+
     /// What the feeder wrote is handed to the relay at once.
     fn on_outbox_written(&mut self, effect: EffectId, completion: Completion<()>) {
         let Some(feeder) = &mut self.feeder else { return };
@@ -177,10 +214,12 @@ impl Node {
 
     /// The next thing to do, if there is one.
     pub fn poll_effect(&mut self) -> Option<Effect> {
+        let leads = self.leads();
         self.commands
             .poll_effect()
-            .or_else(|| self.feeder.as_mut().and_then(Feeder::poll_effect))
-            .or_else(|| self.relay.as_mut().and_then(Relay::poll_effect))
+            .or_else(|| self.leadership.as_mut().and_then(Leadership::poll_effect))
+            .or_else(|| self.feeder.as_mut().filter(|_| leads).and_then(Feeder::poll_effect))
+            .or_else(|| self.relay.as_mut().filter(|_| leads).and_then(Relay::poll_effect))
             .or_else(|| self.read_model.as_mut().and_then(Projector::poll_effect))
             .or_else(|| self.ledger.as_mut().and_then(Projector::poll_effect))
     }
@@ -188,9 +227,11 @@ impl Node {
     /// When [`Node::handle_timeout`] wants to be called, and why.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Timestamp, TimerReason)> {
+        let leads = self.leads();
         let polls = [
-            self.feeder.as_ref().and_then(Feeder::poll_timeout),
-            self.relay.as_ref().and_then(Relay::poll_timeout),
+            self.leadership.as_ref().and_then(Leadership::poll_timeout),
+            self.feeder.as_ref().filter(|_| leads).and_then(Feeder::poll_timeout),
+            self.relay.as_ref().filter(|_| leads).and_then(Relay::poll_timeout),
             self.read_model.as_ref().and_then(Projector::poll_timeout),
             self.ledger.as_ref().and_then(Projector::poll_timeout),
         ];
@@ -206,6 +247,9 @@ impl Node {
 
     fn advance(&mut self, now: Timestamp) {
         self.commands.advance(now);
+        if self.leadership.as_mut().is_some_and(|leadership| leadership.advance(now)) {
+            self.take_up_the_lead();
+        }
         if let Some(feeder) = &mut self.feeder {
             feeder.advance(now);
         }

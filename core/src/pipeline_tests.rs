@@ -12,7 +12,7 @@ use crate::config::{Config, Roles};
 use crate::currency::Currency;
 use crate::effect::{Completion, Effect, Failure, FailureKind, Input, RelayProgress};
 use crate::event::{Event, Fact, Recorded};
-use crate::id::{CommandId, CorrelationId, OwnerId, Position, Version, WalletId};
+use crate::id::{CommandId, CorrelationId, EventId, OwnerId, Position, Version, WalletId};
 use crate::limits::{DELIVERY_ATTEMPTS_MAX, PARTITIONS};
 use crate::money::Money;
 use crate::node::Node;
@@ -36,6 +36,10 @@ struct World {
     held: Vec<HeldEvent>,
     /// Events that the broker or the database refuses.
     poison: BTreeSet<(Consumer, WalletId, Version)>,
+    /// The dead-letter topic.
+    announced: Vec<(Consumer, EventId)>,
+    /// Whether the lead is given to the node.
+    granted: bool,
 }
 
 fn event(name: &str, version: u64) -> Event {
@@ -86,6 +90,8 @@ impl World {
             ledger: Vec::new(),
             held: Vec::new(),
             poison: BTreeSet::new(),
+            announced: Vec::new(),
+            granted: true,
         };
         world.assign();
         world
@@ -163,6 +169,11 @@ impl World {
                 Input::OutboxRead(effect, Completion::Done(rows))
             }
             Effect::Publish(id, events) => Input::Published(id, Completion::Done(self.publish(&events))),
+            Effect::Lead { effect, .. } => Input::Led(effect, Completion::Done(self.granted)),
+            Effect::PublishDead(id, events) => {
+                self.announced.extend(events.iter().map(|one| (one.consumer, one.event_id)));
+                Input::DeadPublished(id, Completion::Done(()))
+            }
             Effect::MarkPublished { effect, expected, checkpoint, held, released, .. } => {
                 let completion = if expected == self.relay {
                     self.relay = checkpoint;
@@ -259,6 +270,8 @@ impl World {
     }
 
     fn hold(&mut self, held: Vec<HeldEvent>, released: &[crate::id::EventId]) {
+        let announced = |one: &HeldEvent| self.announced.contains(&(one.consumer, one.event_id));
+        assert!(held.iter().all(|one| one.dead.is_none() || announced(one)), "a dead letter is announced first");
         self.held.retain(|one| !released.contains(&one.event_id));
         self.held.extend(held);
     }
@@ -454,6 +467,29 @@ fn of_two_feeders_only_one_wins_a_batch() {
     }
     assert_eq!(world.outbox.len(), 3, "INV-06: each event once");
     world.run(5);
+    world.assert_converged(&[]);
+}
+
+#[test]
+fn only_who_leads_fills_the_outbox_and_takes_up_what_the_leader_before_left() {
+    let mut world = World::new();
+    world.node = Node::new(Config { leadership: true, ..config() }, world.now);
+    world.assign();
+    world.happen("a");
+    world.granted = false;
+    world.run(5);
+    assert!(world.outbox.is_empty(), "who does not lead fills nothing");
+    assert!(!world.node.pipeline().leads);
+
+    // Whoever led before has filled the outbox and published.
+    world.outbox = world.log.clone();
+    (world.feeder, world.relay) = (Position(1), Position(1));
+    world.topic.push(message_of(Position(1), world.log[0].event.clone()));
+    world.granted = true;
+    world.happen("a");
+    world.run(5);
+    assert!(world.node.pipeline().leads);
+    assert_eq!(world.topic.len(), 2, "nothing is published twice");
     world.assert_converged(&[]);
 }
 

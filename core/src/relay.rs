@@ -39,6 +39,8 @@ enum State {
     Behind,
     Reading,
     Publishing(Batch),
+    /// Waits for [`Effect::PublishDead`].
+    Announcing(Batch),
     /// Published or held: waits for [`Effect::MarkPublished`].
     Marking(Batch),
     LoadingHeld(WalletId),
@@ -82,7 +84,9 @@ impl Relay {
         }
         let next = match (&self.state, self.pushed.back()) {
             (_, Some((_, last))) => last.last().map(|row| row.position),
-            (State::Publishing(batch) | State::Marking(batch), None) => Some(batch.checkpoint),
+            (State::Publishing(batch) | State::Announcing(batch) | State::Marking(batch), None) => {
+                Some(batch.checkpoint)
+            }
             (State::Behind, None) => Some(self.checkpoint),
             (State::Starting | State::Idle | State::Reading | State::LoadingHeld(_), None) => None,
         };
@@ -146,7 +150,7 @@ impl Relay {
 
     fn publish(&mut self, batch: Batch) {
         if batch.open.is_empty() {
-            return self.mark(batch);
+            return self.finish(batch);
         }
         let effect = self.awaiting.expect(&mut self.effects);
         self.effects.push(Effect::Publish(effect, Arc::clone(&batch.open)));
@@ -172,7 +176,7 @@ impl Relay {
             batch.open.iter().zip(results).filter_map(|(row, failure)| Some((row.clone(), failure?))).collect();
         if failed.is_empty() {
             self.awaiting.succeeded();
-            return self.mark(batch);
+            return self.finish(batch);
         }
         let refused = failed.iter().find(|(_, failure)| failure.kind == FailureKind::Rejected);
         if let Some((row, failure)) = refused {
@@ -192,6 +196,37 @@ impl Relay {
         batch.open = Arc::new(failed.into_iter().map(|(row, _)| row).collect());
         self.state = State::Publishing(batch);
         self.awaiting.back_off();
+    }
+
+    /// Everything is published or held. Dead letters are announced first: one that is only in the table would be
+    /// missing from the topic for ever after a crash.
+    fn finish(&mut self, batch: Batch) {
+        let dead: Vec<HeldEvent> = batch.held.iter().filter(|one| one.dead.is_some()).cloned().collect();
+        if dead.is_empty() {
+            return self.mark(batch);
+        }
+        let effect = self.awaiting.expect(&mut self.effects);
+        self.effects.push(Effect::PublishDead(effect, Arc::new(dead)));
+        self.state = State::Announcing(batch);
+    }
+
+    pub(crate) fn on_dead_published(&mut self, effect: EffectId, completion: Completion<()>) {
+        if !self.awaiting.completes(effect) {
+            return;
+        }
+        match (completion, std::mem::replace(&mut self.state, State::Starting)) {
+            (Completion::Done(()), State::Announcing(batch)) => {
+                self.awaiting.succeeded();
+                self.mark(batch);
+            }
+            (Completion::Conflict | Completion::Failed(_) | Completion::Unknown, State::Announcing(batch)) => {
+                self.state = State::Announcing(batch);
+                self.awaiting.back_off();
+            }
+            (Completion::Done(()) | Completion::Conflict | Completion::Failed(_) | Completion::Unknown, _) => {
+                self.start_again();
+            }
+        }
     }
 
     fn mark(&mut self, batch: Batch) {
@@ -250,6 +285,13 @@ impl Relay {
         }
     }
 
+    /// Another instance may have gone on meanwhile: what is under way is left to itself.
+    pub(crate) fn take_up(&mut self) {
+        self.pushed.clear();
+        self.awaiting.forget();
+        self.state = State::Starting;
+    }
+
     fn start_again(&mut self) {
         self.pushed.clear();
         self.state = State::Starting;
@@ -258,7 +300,7 @@ impl Relay {
 
     pub(crate) fn advance(&mut self, now: Timestamp) {
         self.awaiting.advance(now);
-        if self.awaiting.take_expired() && !matches!(self.state, State::Publishing(_)) {
+        if self.awaiting.take_expired() && !matches!(self.state, State::Publishing(_) | State::Announcing(_)) {
             self.start_again();
         }
         if matches!(self.state, State::Idle) && self.awaiting.take_poll() {
@@ -302,6 +344,7 @@ impl Relay {
                 }
             },
             State::Publishing(batch) => self.publish(batch),
+            State::Announcing(batch) => self.finish(batch),
             waiting @ (State::Idle | State::Reading | State::Marking(_) | State::LoadingHeld(_)) => {
                 self.state = waiting
             }

@@ -32,12 +32,15 @@ impl Store {
             | Effect::FindCommand { .. }
             | Effect::StoreAnswers(..)
             | Effect::ReleaseKeys(_)
+            | Effect::Lead { .. }
+            | Effect::Resign
             | Effect::LoadFeederCheckpoint(_)
             | Effect::ReadLog { .. }
             | Effect::WriteOutbox { .. }
             | Effect::LoadRelayProgress(_)
             | Effect::ReadOutbox { .. }
             | Effect::Publish(..)
+            | Effect::PublishDead(..)
             | Effect::MarkPublished { .. }
             | Effect::LoadProgress { .. }
             | Effect::Fetch { .. }

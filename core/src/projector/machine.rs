@@ -5,6 +5,7 @@
 //! in half until the event at fault stands alone; that one becomes a dead letter and holds back its wallet (INV-11).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::batch::Batch;
 use super::message::{Consumer, HeldEvent, Message, PartitionProgress};
@@ -69,6 +70,8 @@ enum State {
         wallet: WalletId,
         until: Version,
     },
+    /// Waits for [`Effect::PublishDead`].
+    Announcing(Batch),
     Writing(Batch),
     LoadingHeld(WalletId),
     /// Waits for the version of a wallet whose held events are tried again.
@@ -207,7 +210,7 @@ impl Projector {
     /// Runs the version guard over the messages; asks the event store for what the topic left out.
     fn guard(&mut self, messages: Vec<Message>, filled: Vec<Event>) {
         match Batch::build(self, &messages, &filled) {
-            Ok(batch) => self.write(batch),
+            Ok(batch) => self.finish(batch),
             Err(gap) => {
                 let effect = self.awaiting.expect(&mut self.effects);
                 let (wallet, from, to) = (gap.wallet, gap.from, gap.to);
@@ -237,6 +240,34 @@ impl Projector {
                 self.write(batch);
             }
             (Completion::Done(_) | Completion::Conflict | Completion::Failed(_) | Completion::Unknown, _) => {
+                self.start_again();
+            }
+        }
+    }
+
+    /// Dead letters are announced first: one that is only in the table would be missing from the topic for ever after a
+    /// crash.
+    fn finish(&mut self, batch: Batch) {
+        let dead: Vec<HeldEvent> = batch.held.iter().filter(|one| one.dead.is_some()).cloned().collect();
+        if dead.is_empty() {
+            return self.write(batch);
+        }
+        let effect = self.awaiting.expect(&mut self.effects);
+        self.effects.push(Effect::PublishDead(effect, Arc::new(dead)));
+        self.state = State::Announcing(batch);
+    }
+
+    pub(crate) fn on_dead_published(&mut self, effect: EffectId, completion: Completion<()>) {
+        if !self.awaiting.completes(effect) {
+            return;
+        }
+        match (completion, std::mem::replace(&mut self.state, State::Starting)) {
+            (Completion::Done(()), State::Announcing(batch)) => {
+                self.awaiting.succeeded();
+                self.write(batch);
+            }
+            (Completion::Done(()) | Completion::Conflict | Completion::Failed(_) | Completion::Unknown, _) => {
+                self.statistics.failures += 1;
                 self.start_again();
             }
         }
@@ -297,7 +328,7 @@ impl Projector {
         match batch.into_dead_letter(self.consumer, reason, self.attempts) {
             Some(dead) => {
                 self.attempts = 0;
-                self.write(dead);
+                self.finish(dead);
             }
             None => self.start_again(),
         }
@@ -388,6 +419,7 @@ impl Projector {
             | State::Fetching
             | State::Guarding(..)
             | State::Filling { .. }
+            | State::Announcing(_)
             | State::Writing(_)
             | State::LoadingHeld(_)
             | State::GuardingHeld(..)

@@ -127,10 +127,12 @@ impl Broker {
         Ok(messages)
     }
 
-    /// Performs [`Effect::Publish`] and [`Effect::Fetch`]; nothing for other effects.
+    /// Performs [`Effect::Publish`], [`Effect::PublishDead`] and [`Effect::Fetch`]; nothing for other effects.
     pub async fn perform(&self, effect: Effect) -> Option<Input> {
         match effect {
             Effect::Publish(id, events) => Some(Input::Published(id, Completion::Done(self.publish(&events)))),
+            // The table of dead letters is all there is of them here.
+            Effect::PublishDead(id, _) => Some(Input::DeadPublished(id, Completion::Done(()))),
             Effect::Fetch { effect, consumer, after, limit } => {
                 let completion = match self.fetch(consumer, &after, limit).await {
                     Ok(messages) => Completion::Done(messages),
@@ -149,6 +151,8 @@ impl Broker {
             | Effect::Append(..)
             | Effect::StoreAnswers(..)
             | Effect::ReleaseKeys(_)
+            | Effect::Lead { .. }
+            | Effect::Resign
             | Effect::LoadFeederCheckpoint(_)
             | Effect::ReadLog { .. }
             | Effect::WriteOutbox { .. }

@@ -54,6 +54,9 @@ impl Database {
             | Effect::Append(..)
             | Effect::StoreAnswers(..)
             | Effect::ReleaseKeys(_)
+            | Effect::Lead { .. }
+            | Effect::Resign
+            | Effect::PublishDead(..)
             | Effect::ReadLog { .. }
             | Effect::Publish(..)
             | Effect::Fetch { .. }

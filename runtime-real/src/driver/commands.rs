@@ -304,12 +304,15 @@ impl Driver {
             Effect::ReleaseKeys(_) => return None,
             // Appends go another way, and this node has none of the machines that ask for the rest.
             Effect::Append(..)
+            | Effect::Lead { .. }
+            | Effect::Resign
             | Effect::LoadFeederCheckpoint(_)
             | Effect::ReadLog { .. }
             | Effect::WriteOutbox { .. }
             | Effect::LoadRelayProgress(_)
             | Effect::ReadOutbox { .. }
             | Effect::Publish(..)
+            | Effect::PublishDead(..)
             | Effect::MarkPublished { .. }
             | Effect::LoadProgress { .. }
             | Effect::Fetch { .. }
