@@ -10,6 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 fast=false
+servers_ran=false
 for argument in "$@"; do
     case "$argument" in
         --fast) fast=true ;;
@@ -22,9 +23,11 @@ step() { printf '\n==> %s\n' "$*"; }
 log="$(mktemp)"
 cleanup() {
     rm -f "$log"
-    ./scripts/services.sh down >/dev/null
+    [ "$servers_ran" = true ] || ./scripts/services.sh down >/dev/null
 }
 trap cleanup EXIT
+# Servers that ran before are somebody's: they stay.
+./scripts/services.sh status >/dev/null 2>&1 && servers_ran=true
 
 step "toolchain"
 ./scripts/toolchain.sh
