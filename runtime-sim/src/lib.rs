@@ -7,6 +7,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`world`] | one run: clients, the node, and the tasks that complete its effects |
+//! | [`fakes`] | event store, database, broker, leases, disk |
 //! | [`store`] | an event store in memory, with the semantics of the real one |
 //! | [`trace`] | what happened, hashed as it happens |
 
@@ -16,6 +17,7 @@ compile_error!(
      unset it, or add `--cfg madsim` to it."
 );
 
+pub mod fakes;
 pub mod store;
 pub mod trace;
 pub mod world;
