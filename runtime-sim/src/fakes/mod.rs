@@ -11,11 +11,14 @@
 //! | [`database`] | Postgres, and SQLite, which may lose its newest commits to a power cut |
 //! | [`broker`] | Kafka: topics, and consumer groups in [`groups`] |
 //! | [`leases`] | Redis |
-//! | [`Disk`] | the disk under the embedded journal |
+//! | [`embedded_store`] | nothing: the journal itself, on a [`Disk`] that fails |
+//! | [`embedded_broker`] | the broker inside an embedded service |
 //! | [`poison`] | rows and messages that are refused |
 
 pub mod broker;
 pub mod database;
+pub mod embedded_broker;
+pub mod embedded_store;
 pub mod event_store;
 pub mod groups;
 pub mod leases;
@@ -27,7 +30,9 @@ mod route;
 pub use wallex_journal::testing::FaultyStorage as Disk;
 
 pub use broker::Broker;
-pub use database::Database;
+pub use database::{Database, Durability};
+pub use embedded_broker::EmbeddedBroker;
+pub use embedded_store::EmbeddedStore;
 pub use event_store::EventStore;
 pub use groups::Groups;
 pub use leases::LeaseStore;
