@@ -6,6 +6,9 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`plan`] | what a run does, as data made from its seed |
+//! | [`chance`] | randomness, by concern |
+//! | [`lane`] | the names of the nodes |
 //! | [`world`] | one run: clients, the node, and the tasks that complete its effects |
 //! | [`fakes`] | event store, database, broker, leases, disk |
 //! | [`store`] | an event store in memory, with the semantics of the real one |
@@ -18,6 +21,9 @@ compile_error!(
 );
 
 pub mod fakes;
+pub mod chance;
+pub mod lane;
+pub mod plan;
 pub mod store;
 pub mod trace;
 pub mod world;
