@@ -12,6 +12,8 @@
 //! | [`world`] | one run: clients, the node, and the tasks that complete its effects |
 //! | [`fakes`] | event store, database, broker, leases, disk |
 //! | [`store`] | an event store in memory, with the semantics of the real one |
+//! | [`history`], [`observe`] | what clients saw, and what the world tells the checkers |
+//! | [`check`] | one checker for each invariant |
 //! | [`trace`] | what happened, hashed as it happens |
 
 #[cfg(not(madsim))]
@@ -20,9 +22,12 @@ compile_error!(
      unset it, or add `--cfg madsim` to it."
 );
 
-pub mod fakes;
 pub mod chance;
+pub mod check;
+pub mod fakes;
+pub mod history;
 pub mod lane;
+pub mod observe;
 pub mod plan;
 pub mod store;
 pub mod trace;

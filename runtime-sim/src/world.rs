@@ -21,7 +21,7 @@ use wallex_core::time::Timestamp;
 use wallex_core::wallet::{Create, Credit, Debit, Operation, Transfer};
 
 use crate::store::Store;
-use crate::trace::Trace;
+use crate::trace::{Head, Kind, Note, Trace};
 
 /// What a run is made of.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,7 @@ pub fn run(options: Options) -> Report {
 async fn simulate(options: Options) -> Report {
     let began = Instant::now();
     let now = || START.plus(began.elapsed());
-    let trace = if options.keep_trace { Trace::keeping_lines() } else { Trace::default() };
+    let trace = if options.keep_trace { Trace::keeping() } else { Trace::default() };
     let (inputs, incoming) = mpsc::unbounded_channel();
     let store = Arc::new(Mutex::new(Store::default()));
     madsim::task::spawn(clients(inputs.clone(), options.commands, began));
@@ -95,15 +95,15 @@ async fn simulate(options: Options) -> Report {
         tokio::select! {
             biased;
             Some(input) = world.incoming.recv() => {
-                world.trace.record(now(), "in", &input);
+                record(&mut world.trace, now(), Kind::Input, &input);
                 world.node.handle(now(), input);
             }
             () = madsim::time::sleep(wait) => world.node.handle_timeout(now()),
         }
         world.drain(now());
     }
-    let steps = world.trace.lines();
-    let (trace_hash, trace) = world.trace.finish();
+    let (steps, trace_hash) = (world.trace.steps(), world.trace.hash());
+    let trace = world.trace.into_records().into_iter().map(|record| record.note.text).collect();
     let store = store.lock().unwrap_or_else(PoisonError::into_inner);
     Report {
         trace_hash,
@@ -130,7 +130,7 @@ struct World {
 impl World {
     fn drain(&mut self, now: Timestamp) {
         while let Some(effect) = self.node.poll_effect() {
-            self.trace.record(now, "out", &effect);
+            record(&mut self.trace, now, Kind::Effect, &effect);
             let Effect::Reply { answer, .. } = effect else {
                 self.start(effect);
                 continue;
@@ -162,6 +162,11 @@ impl World {
             }
         });
     }
+}
+
+fn record(trace: &mut Trace, at: Timestamp, kind: Kind, what: &impl serde::Serialize) {
+    let note = || Note { text: serde_json::to_string(what).unwrap_or_default(), ..Note::default() };
+    trace.record(Head { at, lane: 0, kind, peer: None, message: 0 }, what, note);
 }
 
 async fn pause(micros: std::ops::Range<u64>) {

@@ -1,0 +1,123 @@
+//! Hand-made events and runs for the checkers' tests.
+
+use std::sync::Arc;
+
+use wallex_core::currency::Currency;
+use wallex_core::event::{Event, Fact, Recorded, TransferLeg};
+use wallex_core::id::{CommandId, CorrelationId, OwnerId, Position, TransferId, Version, WalletId};
+use wallex_core::money::Money;
+use wallex_core::time::Timestamp;
+
+use super::{Checks, Verdict};
+use crate::history::History;
+use crate::observe::{Evidence, Moment, Observation};
+
+/// Any instant after the beginning.
+pub(crate) fn at(ms: i64) -> Timestamp {
+    Timestamp::from_micros(1_800_000_000_000_000 + ms * 1_000)
+}
+
+pub(crate) fn wallet(name: &str) -> WalletId {
+    WalletId::parse(name).unwrap()
+}
+
+pub(crate) fn money(cents: i64) -> Money {
+    Money::from_minor_units(cents, Currency::parse("USD").unwrap())
+}
+
+fn event(name: &str, version: u64, amount: i64, balance: i64, fact: Fact) -> Event {
+    let seed = name.bytes().fold(version, |seed, byte| seed * 257 + u64::from(byte));
+    let command_id = CommandId::new(at(0), seed);
+    Event {
+        event_id: command_id.event_id(0),
+        wallet_id: wallet(name),
+        version: Version(version),
+        occurred_at: at(0),
+        currency: Currency::parse("USD").unwrap(),
+        amount: money(amount),
+        balance: money(balance),
+        description: None,
+        fact,
+        command_id,
+        correlation_id: CorrelationId::parse("somebody").unwrap(),
+        trace_parent: None,
+    }
+}
+
+pub(crate) fn create(name: &str, balance: i64) -> Event {
+    event(name, 1, balance, balance, Fact::Created { owner_id: OwnerId::parse("o").unwrap() })
+}
+
+pub(crate) fn credit(name: &str, version: u64, amount: i64, balance: i64, description: &str) -> Event {
+    let description = (!description.is_empty()).then(|| Arc::from(description));
+    Event { description, ..event(name, version, amount, balance, Fact::Credited { transfer: None }) }
+}
+
+pub(crate) fn debit(name: &str, version: u64, amount: i64, balance: i64) -> Event {
+    event(name, version, amount, balance, Fact::Debited { transfer: None })
+}
+
+/// Both legs: name, version and balance afterwards of each side, and the amount.
+pub(crate) fn transfer(from: &str, v: u64, left: i64, to: &str, w: u64, right: i64, amount: i64) -> [Event; 2] {
+    let mut debited = debit(from, v, amount, left);
+    let mut credited = credit(to, w, amount, right, "");
+    let transfer_id = TransferId::from(debited.event_id);
+    debited.fact = Fact::Debited { transfer: Some(TransferLeg { transfer_id, counterparty: wallet(to) }) };
+    credited.fact = Fact::Credited { transfer: Some(TransferLeg { transfer_id, counterparty: wallet(from) }) };
+    credited.command_id = debited.command_id;
+    credited.event_id = debited.command_id.event_id(1);
+    [debited, credited]
+}
+
+/// One append.
+pub(crate) fn append(events: &[Event]) -> Vec<Event> {
+    events.to_vec()
+}
+
+/// A run of the checkers over hand-made appends and observations.
+pub(crate) struct Run {
+    pub(crate) checks: Checks,
+    step: u64,
+    position: u64,
+    log: Vec<Recorded>,
+}
+
+impl Run {
+    pub(crate) fn of(appends: impl IntoIterator<Item = Vec<Event>>) -> Self {
+        let mut run = Self { checks: Checks::default(), step: 0, position: 0, log: Vec::new() };
+        for events in appends {
+            run.append(events);
+        }
+        run
+    }
+
+    pub(crate) fn append(&mut self, events: Vec<Event>) {
+        let from = self.log.len();
+        for event in events {
+            self.position += 1;
+            self.log.push(Recorded { position: Position(self.position), event });
+        }
+        let appended = self.log[from..].to_vec();
+        self.see(&Observation::Appended(&appended));
+    }
+
+    pub(crate) fn see(&mut self, observation: &Observation<'_>) {
+        self.step += 1;
+        let moment = Moment { at: at(self.step as i64), step: self.step };
+        self.checks.observe(moment, observation);
+    }
+
+    /// The verdict when nothing but the log is left.
+    pub(crate) fn end(self, history: &History, evidence: &Evidence) -> Verdict {
+        self.checks.finish(Moment { at: at(1_000_000), step: self.step + 1 }, history, evidence)
+    }
+
+    /// Ids of the violations found, in order, only those about the log when the run ends right here.
+    pub(crate) fn found(&self) -> Vec<u8> {
+        self.checks.violations().iter().map(|violation| violation.invariant.0).collect()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.checks.violations().iter().map(|violation| violation.text.as_str()).collect::<Vec<_>>().join("\n")
+    }
+}
