@@ -6,7 +6,7 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use tokio::sync::watch;
 use wallex::broker::Broker;
-use wallex::database::Database;
+use wallex::database::SqliteDatabase;
 use wallex::driver::{Pipeline, PipelineControl};
 use wallex_benches::events::{Log, append_of};
 use wallex_core::config::{Config, Roles};
@@ -49,9 +49,9 @@ fn projections(criterion: &mut Criterion) {
     let (journal, _) = Journal::open(storage, Options::default()).expect("an empty journal");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (database, broker) = runtime.block_on(async {
-        let database = Database::open(directory.path().join("wallex.db")).await.expect("an empty database");
+        let database = SqliteDatabase::open(directory.path().join("wallex.db")).await.expect("an empty database");
         let broker = Broker::start(database.clone()).await.expect("an empty outbox");
-        (database, broker)
+        (database.into(), broker)
     });
     let (appended, growing) = watch::channel(Position(0));
     let config = Config { roles: Roles { feeder: true, relay: true, projectors: true }, ..Config::default() };

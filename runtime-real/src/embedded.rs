@@ -19,7 +19,7 @@ use wallex_journal::{Journal, JournalError, Maintenance, Options, OsStorage, Rea
 
 use crate::broker::Broker;
 use crate::config::Config;
-use crate::database::{Database, DatabaseError, Queries};
+use crate::database::{Database, DatabaseError, Queries, SqliteDatabase};
 use crate::driver::{CommandThread, Engine, Gauges, Pipeline, PipelineControl, now};
 use crate::layout;
 use crate::leases::LeaseTable;
@@ -76,8 +76,9 @@ impl Embedded {
         let (journal, recovery) = Journal::open(storage, options)?;
         report(&recovery);
         journal.describe(&format!("http://{address}"))?;
-        let database = Database::open(layout::database(&config.data_dir)).await?;
+        let database = SqliteDatabase::open(layout::database(&config.data_dir)).await?;
         let broker = Broker::start(database.clone()).await?;
+        let database = Database::from(database);
         let (log, maintenance) = (journal.reader(), journal.maintenance());
         let (appended_sender, appended) = watch::channel(journal.position());
         let gauges = Arc::new(Gauges::default());

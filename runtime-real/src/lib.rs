@@ -6,7 +6,7 @@
 //! | [`cli`] | the command line: one file per verb |
 //! | [`config`] | the configuration, parsed once into types |
 //! | [`driver`] | the two loops that feed the core: the command path and the pipeline |
-//! | [`database`] | SQLite: outbox, progress, projections, and the queries on them |
+//! | [`database`] | outbox, progress, projections, and the queries on them |
 //! | [`embedded`] | the embedded profile, put together |
 //! | [`http`] | the HTTP interface: one file per resource |
 //! | [`layout`] | what stands where in a data directory |

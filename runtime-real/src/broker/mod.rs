@@ -19,7 +19,7 @@ use wallex_core::event::Recorded;
 use wallex_core::id::Position;
 use wallex_core::projector::{Consumer, Message, message_of};
 
-use crate::database::{Database, DatabaseError};
+use crate::database::{DatabaseError, SqliteDatabase};
 use ring::Ring;
 
 /// Messages kept in memory.
@@ -30,7 +30,7 @@ const ROWS_READ_MAX: usize = 8_192;
 /// The partitions; cheap to clone.
 #[derive(Clone)]
 pub struct Broker {
-    database: Database,
+    database: SqliteDatabase,
     ring: Arc<Mutex<Ring>>,
     published: Arc<watch::Sender<Position>>,
 }
@@ -40,7 +40,7 @@ impl Broker {
     ///
     /// # Errors
     /// When the database does not say how far that is.
-    pub async fn start(database: Database) -> Result<Self, DatabaseError> {
+    pub async fn start(database: SqliteDatabase) -> Result<Self, DatabaseError> {
         Self::with_capacity(database, MESSAGES_KEPT_MAX).await
     }
 
@@ -48,7 +48,7 @@ impl Broker {
     ///
     /// # Errors
     /// When the database does not say how far it was published.
-    pub async fn with_capacity(database: Database, messages: usize) -> Result<Self, DatabaseError> {
+    pub async fn with_capacity(database: SqliteDatabase, messages: usize) -> Result<Self, DatabaseError> {
         let (published, ends) = database.published_end().await?;
         let ring = Arc::new(Mutex::new(Ring::new(messages, published, ends)));
         Ok(Self { database, ring, published: Arc::new(watch::Sender::new(published)) })

@@ -96,7 +96,7 @@ mod tests {
     use wallex_core::projector::{message_of, partition_of};
 
     use super::*;
-    use crate::database::tests::world::{World, id};
+    use crate::database::sqlite::tests::world::{World, id};
 
     fn ring_of_one() -> (Ring, Vec<Message>) {
         let mut world = World::default();

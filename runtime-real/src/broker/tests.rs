@@ -8,7 +8,7 @@ use wallex_core::limits::PARTITIONS;
 use wallex_core::projector::{Consumer, DeadLetter, HeldEvent, Message, message_of, partition_of};
 
 use super::Broker;
-use crate::database::tests::world::{EFFECT, World, database};
+use crate::database::sqlite::tests::world::{EFFECT, World, database};
 
 fn world(wallets: usize, rounds: usize) -> World {
     let mut world = World::default();

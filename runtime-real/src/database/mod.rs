@@ -1,114 +1,86 @@
-//! SQLite: the outbox, the progress of every consumer, the read model, the ledger, and what was set aside.
+//! The pipeline's database: the outbox, the progress of every consumer, the read model, the ledger, what was set aside.
 //!
-//! Everything here can be rebuilt from the journal. Rows and the checkpoint that they stand for change in one
+//! Everything here can be rebuilt from the event store. Rows and the checkpoint that they stand for change in one
 //! transaction, so a replay changes nothing and a crash loses a whole step or none of it (INV-06, INV-08).
 //!
 //! | module | owns |
 //! |---|---|
-//! | `connection` | the file, its settings, its migrations |
-//! | `transaction` | begin, commit, roll back, and what their failures mean |
-//! | `perform` | which effect is which transaction |
-//! | `numbers`, `rows`, `form` | how values stand in tables, and statements over many rows |
-//! | `outbox`, `heads`, `checkpoints`, `held`, `read_model`, `ledger` | one table each, or nearly |
-//! | [`queries`], `waiting` | what readers see |
+//! | [`sqlite`] | the embedded default: one file |
+//! | [`queries`] | what readers ask, of whichever database there is |
+//! | `form` | how values of the core stand in tables |
+//! | `error` | what can go wrong, and which class of outcome it is |
+//! | `waiting` | readers that wait for a version |
 
-mod checkpoints;
-mod connection;
 mod error;
 mod form;
-mod heads;
-mod held;
-mod ledger;
-mod numbers;
-mod outbox;
-mod perform;
 pub mod queries;
-mod read_model;
-mod rows;
-#[cfg(test)]
-pub(crate) mod tests;
-mod transaction;
+pub mod sqlite;
 mod waiting;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use wallex_core::effect::Completion;
-use wallex_core::event::Recorded;
-use wallex_core::id::Position;
+use wallex_core::effect::{Completion, Effect, Input};
 use wallex_core::time::Timestamp;
 
 pub use error::DatabaseError;
 pub use queries::Queries;
+pub use sqlite::SqliteDatabase;
 
-use transaction::Writer;
-use waiting::Waiting;
+/// The name of the feeder's checkpoint.
+const FEEDER: &str = "outbox-feeder";
 
 /// The pipeline's database; cheap to clone.
 #[derive(Clone)]
-pub struct Database {
-    writer: Arc<Writer>,
-    readers: SqlitePool,
-    waiting: Arc<Waiting>,
+pub enum Database {
+    /// A file of this process.
+    Sqlite(SqliteDatabase),
 }
 
 impl Database {
-    /// Opens or creates the file and brings its schema to this version's.
+    /// Opens or creates a file and brings its schema to this version's.
     ///
     /// # Errors
     /// [`DatabaseError::Open`] or [`DatabaseError::Migrate`], with the file's name.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, DatabaseError> {
-        let path = path.as_ref();
-        let connection = connection::open_writer(path).await?;
-        let readers = connection::open_readers(path).await?;
-        let writer = Arc::new(Writer::new(path.to_owned(), connection));
-        Ok(Self { writer, readers, waiting: Arc::new(Waiting::new()) })
+        Ok(Self::Sqlite(SqliteDatabase::open(path).await?))
     }
 
     /// What readers ask.
     #[must_use]
     pub fn queries(&self) -> Queries {
-        Queries::new(self.readers.clone(), Arc::clone(&self.waiting))
+        match self {
+            Self::Sqlite(database) => database.queries(),
+        }
     }
 
-    /// Published outbox rows after `after` and up to `up_to`, in order of position, of which `wanted` takes by
-    /// partition and position. `limit` bounds the rows looked at; the position to go on from is nothing at the end.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Query`], or [`DatabaseError::Damaged`] with the position of a row that holds no event.
-    pub(crate) async fn published(
-        &self,
-        after: Position,
-        up_to: Position,
-        limit: usize,
-        wanted: impl Fn(u16, Position) -> bool,
-    ) -> Result<(Vec<Recorded>, Option<Position>), DatabaseError> {
-        outbox::read_published(&self.readers, after, up_to, limit, wanted).await
-    }
-
-    /// The position up to which everything is published or set aside, and how far each partition reaches below it.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Query`].
-    pub(crate) async fn published_end(&self) -> Result<(Position, Vec<(u16, Position)>), DatabaseError> {
-        outbox::published_end(&self.readers).await
+    /// Performs an effect of the feeder, the relay or a projector, and gives its completion; nothing for effects that
+    /// are not this database's.
+    pub async fn perform(&self, effect: Effect) -> Option<Input> {
+        match self {
+            Self::Sqlite(database) => database.perform(effect).await,
+        }
     }
 
     /// Deletes up to `limit` outbox rows that were published before a point in time and that every consumer has
     /// passed. Says how many went; call it again while it is as many as `limit`.
     pub async fn delete_published_outbox(&self, before: Timestamp, limit: usize) -> Completion<u64> {
-        let work = async |connection: &mut SqliteConnection, _: &mut numbers::Numbers| {
-            outbox::delete_published(connection, before, limit).await
-        };
-        self.writer.run(work).await
+        match self {
+            Self::Sqlite(database) => database.delete_published_outbox(before, limit).await,
+        }
     }
 
     /// Ends all connections. Transactions that run are finished first.
     pub async fn close(self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        match self {
+            Self::Sqlite(database) => database.close().await,
+        }
+    }
+}
+
+impl From<SqliteDatabase> for Database {
+    fn from(database: SqliteDatabase) -> Self {
+        Self::Sqlite(database)
     }
 }
 

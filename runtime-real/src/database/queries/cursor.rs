@@ -62,7 +62,7 @@ impl Cursor {
     }
 
     /// The key, when the cursor belongs to this question.
-    pub(super) fn key_for(self, question: [u8; 8]) -> Result<u64, CursorError> {
+    pub(in crate::database) fn key_for(self, question: [u8; 8]) -> Result<u64, CursorError> {
         if self.question == question { Ok(self.key) } else { Err(CursorError::Foreign) }
     }
 }

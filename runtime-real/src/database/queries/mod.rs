@@ -1,34 +1,44 @@
-//! What readers ask: wallets, their history, and how far the pipeline is.
+//! What readers ask: wallets, their history, and how far the pipeline is, of whichever database there is.
 //!
-//! Reads go through connections of their own and see what is committed. None holds a transaction open between pages, so
-//! a slow reader does not keep the log of the database from being emptied.
+//! Reads go through connections of their own and see what is committed. None holds a transaction open between pages. A
+//! reader that waits for a version (INV-12) is woken by this process' own projector; where other instances project too,
+//! one reader at a time looks for all that wait.
 
 mod cursor;
+mod filter;
+mod statement;
 mod statistics;
-mod transactions;
-mod wallets;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::SqlitePool;
 use tokio::sync::watch;
 use wallex_core::id::{Version, WalletId};
+use wallex_core::projector::LedgerEntry;
 use wallex_core::wallet::Wallet;
 
 pub use cursor::{Cursor, CursorError};
+pub use filter::{TransactionFilter, WalletFilter};
+pub use statement::Statement;
 pub use statistics::{ConsumerStatistics, Statistics};
-pub use transactions::{Statement, TransactionFilter};
-pub use wallets::WalletFilter;
+
+pub(in crate::database) use filter::minor_bound;
 
 use super::error::DatabaseError;
+use super::sqlite::SqliteQueries;
 use super::waiting::Waiting;
 
 /// Answers readers; cheap to clone.
 #[derive(Clone)]
 pub struct Queries {
-    readers: SqlitePool,
+    source: Source,
     waiting: Arc<Waiting>,
+}
+
+/// Which database answers.
+#[derive(Clone)]
+pub(super) enum Source {
+    Sqlite(SqliteQueries),
 }
 
 /// One page of a list.
@@ -58,8 +68,8 @@ impl From<sqlx::Error> for QueryError {
 }
 
 impl Queries {
-    pub(super) fn new(readers: SqlitePool, waiting: Arc<Waiting>) -> Self {
-        Self { readers, waiting }
+    pub(super) fn new(source: Source, waiting: Arc<Waiting>) -> Self {
+        Self { source, waiting }
     }
 
     /// A wallet of the read model.
@@ -67,7 +77,43 @@ impl Queries {
     /// # Errors
     /// [`QueryError::Database`].
     pub async fn wallet(&self, wallet: &WalletId) -> Result<Option<Wallet>, QueryError> {
-        wallets::one(&self.readers, wallet).await
+        match &self.source {
+            Source::Sqlite(queries) => queries.wallet(wallet).await,
+        }
+    }
+
+    /// Wallets in order of creation.
+    ///
+    /// # Errors
+    /// [`QueryError::Cursor`] when the cursor is another question's, or [`QueryError::Database`].
+    pub async fn wallets(&self, filter: &WalletFilter) -> Result<Page<Wallet>, QueryError> {
+        match &self.source {
+            Source::Sqlite(queries) => queries.wallets(filter).await,
+        }
+    }
+
+    /// Entries of a wallet, newest first unless the filter says otherwise; none for a wallet that has none.
+    ///
+    /// # Errors
+    /// [`QueryError::Cursor`] when the cursor is another question's, or [`QueryError::Database`].
+    pub async fn transactions(
+        &self,
+        wallet: &WalletId,
+        filter: &TransactionFilter,
+    ) -> Result<Page<LedgerEntry>, QueryError> {
+        match &self.source {
+            Source::Sqlite(queries) => queries.transactions(wallet, filter).await,
+        }
+    }
+
+    /// How far the pipeline is.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn statistics(&self) -> Result<Statistics, QueryError> {
+        match &self.source {
+            Source::Sqlite(queries) => queries.statistics().await,
+        }
     }
 
     /// Waits until a wallet has reached `version` (INV-12), at most for `timeout`. Gives what is there then: nothing, or a
@@ -111,13 +157,14 @@ impl Queries {
     /// # Errors
     /// [`QueryError::Database`] when it does not answer.
     pub async fn ping(&self) -> Result<(), QueryError> {
-        sqlx::query("SELECT 1 FROM projector_checkpoints LIMIT 1").fetch_optional(&self.readers).await?;
-        Ok(())
+        match &self.source {
+            Source::Sqlite(queries) => queries.ping().await,
+        }
     }
 }
 
 /// Cuts the extra row off that tells whether there is a next page.
-fn page<T>(mut rows: Vec<(u64, T)>, limit: usize, question: [u8; 8]) -> Page<T> {
+pub(super) fn page<T>(mut rows: Vec<(u64, T)>, limit: usize, question: [u8; 8]) -> Page<T> {
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|(key, _)| Cursor { key: *key, question });

@@ -9,8 +9,9 @@ use wallex_core::id::{OwnerId, Version, WalletId};
 use wallex_core::projector::{Consumer, EntryKind, LedgerEntry};
 
 use super::world::{World, at, database, id};
+use crate::database::Queries;
 use crate::database::queries::{Cursor, CursorError, QueryError, TransactionFilter, WalletFilter};
-use crate::database::{Database, Queries};
+use crate::database::sqlite::SqliteDatabase;
 
 async fn all_wallets(queries: &Queries, filter: &WalletFilter) -> Vec<String> {
     let mut filter = filter.clone();
@@ -40,7 +41,7 @@ async fn all_entries(queries: &Queries, wallet: &str, filter: &TransactionFilter
 }
 
 /// Two wallets with a history of many epochs.
-async fn long_history() -> (tempfile::TempDir, Database, World) {
+async fn long_history() -> (tempfile::TempDir, SqliteDatabase, World) {
     let (directory, database) = database().await;
     let mut world = World::default();
     world.create("alice", "owner-1", "USD", 1_000_000);

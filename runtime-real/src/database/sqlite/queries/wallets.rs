@@ -4,41 +4,17 @@
 //! behind a reader: new wallets come at the end.
 
 use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
-use wallex_core::id::{OwnerId, Version, WalletId};
+use wallex_core::id::{Version, WalletId};
 use wallex_core::money::Money;
 use wallex_core::time::Timestamp;
 use wallex_core::wallet::Wallet;
 
-use super::cursor::{Cursor, question};
-use super::{DatabaseError, Page, Queries, QueryError, page};
+use super::SqliteQueries;
+use crate::database::error::DatabaseError;
 use crate::database::form::{self, count, int};
-
-/// Which wallets to list.
-#[derive(Clone, Debug, Default)]
-pub struct WalletFilter {
-    /// Those of this owner.
-    pub owner_id: Option<OwnerId>,
-    /// Those with at least this balance. It is compared in whole units of each wallet's own currency: 10 is ten dollars
-    /// as well as ten yen, and nothing is converted.
-    pub min_balance: Option<Decimal>,
-    /// Those with at most this balance; see [`WalletFilter::min_balance`].
-    pub max_balance: Option<Decimal>,
-    /// The page after this one.
-    pub after: Option<Cursor>,
-    /// Most rows of a page.
-    pub limit: usize,
-}
-
-impl WalletFilter {
-    fn question(&self) -> [u8; 8] {
-        let bound = |bound: Option<Decimal>| bound.map(|bound| bound.normalize().to_string()).unwrap_or_default();
-        let owner = self.owner_id.as_ref().map_or("", OwnerId::as_str);
-        question(&["wallets", owner, &bound(self.min_balance), &bound(self.max_balance)])
-    }
-}
+use crate::database::queries::{Page, QueryError, WalletFilter, minor_bound, page};
 
 macro_rules! wallet_columns {
     () => {
@@ -64,12 +40,8 @@ macro_rules! wallets_where {
 const ALL: &str = wallets_where!("?1 IS NULL");
 const OF_OWNER: &str = wallets_where!("s.owner_id = ?1");
 
-impl Queries {
-    /// Wallets in order of creation.
-    ///
-    /// # Errors
-    /// [`QueryError::Cursor`] when the cursor is another question's, or [`QueryError::Database`].
-    pub async fn wallets(&self, filter: &WalletFilter) -> Result<Page<Wallet>, QueryError> {
+impl SqliteQueries {
+    pub(in crate::database) async fn wallets(&self, filter: &WalletFilter) -> Result<Page<Wallet>, QueryError> {
         let question = filter.question();
         let after = filter.after.map_or(Ok(0), |cursor| cursor.key_for(question))?;
         let mut query = sqlx::query(if filter.owner_id.is_some() { OF_OWNER } else { ALL })
@@ -85,13 +57,6 @@ impl Queries {
         let wallets = rows.iter().map(|row| Ok((count(row.try_get(0)?), wallet_of(row)?)));
         Ok(page(wallets.collect::<Result<_, DatabaseError>>()?, filter.limit, question))
     }
-}
-
-/// A bound in units as one in minor units; what does not fit lies beyond every balance.
-fn minor_bound(bound: Decimal, scale: u32, round: fn(&Decimal) -> Decimal) -> i64 {
-    let beyond = if bound.is_sign_negative() { i64::MIN } else { i64::MAX };
-    let minor = bound.checked_mul(Decimal::from(10_i64.pow(scale)));
-    minor.and_then(|minor| round(&minor).to_i64()).unwrap_or(beyond)
 }
 
 pub(super) async fn one(readers: &SqlitePool, wallet: &WalletId) -> Result<Option<Wallet>, QueryError> {

@@ -13,47 +13,11 @@ use wallex_core::money::Money;
 use wallex_core::projector::{EntryKind, LedgerEntry};
 use wallex_core::time::Timestamp;
 
-use super::cursor::{Cursor, question};
-use super::{DatabaseError, Page, Queries, QueryError, page};
+use super::SqliteQueries;
+use crate::database::error::DatabaseError;
 use crate::database::form::{self, count, int, uuid_bytes};
-use crate::database::ledger::command_of;
-
-/// Entries of a statement that are read at once.
-const STATEMENT_CHUNK: usize = 1_000;
-
-/// Which entries of a wallet to list.
-#[derive(Clone, Debug, Default)]
-pub struct TransactionFilter {
-    /// Those of this kind.
-    pub kind: Option<EntryKind>,
-    /// Those at or after this time.
-    pub from: Option<Timestamp>,
-    /// Those before this time.
-    pub to: Option<Timestamp>,
-    /// Oldest first, instead of newest first.
-    pub ascending: bool,
-    /// The page after this one.
-    pub after: Option<Cursor>,
-    /// Most rows of a page.
-    pub limit: usize,
-}
-
-/// The entries of a wallet from one end to the other, read in chunks.
-pub struct Statement {
-    queries: Queries,
-    wallet: WalletId,
-    filter: TransactionFilter,
-    ended: bool,
-}
-
-impl TransactionFilter {
-    fn question(&self, wallet: &WalletId) -> [u8; 8] {
-        let time = |time: Option<Timestamp>| time.map(|time| time.as_micros().to_string()).unwrap_or_default();
-        let kind = self.kind.map_or("", EntryKind::name);
-        let order = if self.ascending { "asc" } else { "desc" };
-        question(&["transactions", wallet.as_str(), kind, &time(self.from), &time(self.to), order])
-    }
-}
+use crate::database::queries::{Page, QueryError, TransactionFilter, page};
+use crate::database::sqlite::ledger::command_of;
 
 macro_rules! entries_of {
     ($order:literal) => {
@@ -85,12 +49,8 @@ struct Known<'w> {
     currency: Currency,
 }
 
-impl Queries {
-    /// Entries of a wallet, newest first unless the filter says otherwise; none for a wallet that has none.
-    ///
-    /// # Errors
-    /// [`QueryError::Cursor`] when the cursor is another question's, or [`QueryError::Database`].
-    pub async fn transactions(
+impl SqliteQueries {
+    pub(in crate::database) async fn transactions(
         &self,
         wallet: &WalletId,
         filter: &TransactionFilter,
@@ -121,13 +81,6 @@ impl Queries {
         Ok(page(entries.collect::<Result<_, DatabaseError>>()?, filter.limit, question))
     }
 
-    /// All entries that the filter takes, in chunks; its cursor and limit do not count.
-    #[must_use]
-    pub fn statement(&self, wallet: &WalletId, filter: TransactionFilter) -> Statement {
-        let filter = TransactionFilter { after: None, limit: STATEMENT_CHUNK, ..filter };
-        Statement { queries: self.clone(), wallet: wallet.clone(), filter, ended: false }
-    }
-
     async fn known<'w>(&self, id: &'w WalletId) -> Result<Option<Known<'w>>, QueryError> {
         let row: Option<(i64, String)> =
             sqlx::query_as("SELECT wallet, currency FROM wallet_numbers WHERE wallet_id = ?")
@@ -136,22 +89,6 @@ impl Queries {
                 .await?;
         let Some((number, code)) = row else { return Ok(None) };
         Ok(Some(Known { id, number, currency: form::currency(&code)? }))
-    }
-}
-
-impl Statement {
-    /// The next entries; nothing at the end.
-    ///
-    /// # Errors
-    /// [`QueryError::Database`].
-    pub async fn next_chunk(&mut self) -> Result<Option<Vec<LedgerEntry>>, QueryError> {
-        if self.ended {
-            return Ok(None);
-        }
-        let page = self.queries.transactions(&self.wallet, &self.filter).await?;
-        self.ended = page.next.is_none();
-        self.filter.after = page.next;
-        Ok(if page.items.is_empty() { None } else { Some(page.items) })
     }
 }
 

@@ -9,9 +9,10 @@ use wallex_core::time::Timestamp;
 
 use super::error::Stop;
 use super::numbers::Numbers;
-use super::{Database, checkpoints, held, ledger, outbox, read_model};
+use super::{SqliteDatabase, checkpoints, held, ledger, outbox, read_model};
+use crate::database::{FEEDER, now};
 
-impl Database {
+impl SqliteDatabase {
     /// Performs an effect of the feeder, the relay or a projector, and gives its completion; nothing for effects that
     /// are not the database's.
     ///
@@ -65,13 +66,13 @@ impl Database {
     }
 
     async fn feeder_checkpoint(&self) -> Completion<Position> {
-        self.writer.ask(async |connection, _| checkpoints::read(connection, checkpoints::FEEDER).await).await
+        self.writer.ask(async |connection, _| checkpoints::read(connection, FEEDER).await).await
     }
 
     async fn write_outbox(&self, expected: Position, events: &[Recorded], checkpoint: Position) -> Completion<()> {
         let work = async |connection: &mut SqliteConnection, numbers: &mut Numbers| {
-            let at = super::now();
-            checkpoints::advance(connection, checkpoints::FEEDER, 0, expected.0, checkpoint.0, at).await?;
+            let at = now();
+            checkpoints::advance(connection, FEEDER, 0, expected.0, checkpoint.0, at).await?;
             outbox::insert(connection, numbers, events).await
         };
         self.writer.run(work).await

@@ -15,8 +15,8 @@ use sqlx::sqlite::{
 use wallex_core::limits::PARTITIONS;
 use wallex_core::projector::Consumer;
 
-use super::checkpoints::FEEDER;
 use super::error::DatabaseError;
+use crate::database::FEEDER;
 
 /// Bytes of a page. 8 KiB: the append-only tables fill pages, and a transaction of thousands of rows changes most leaves
 /// of the unique indexes anyway.

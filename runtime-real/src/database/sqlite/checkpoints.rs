@@ -11,9 +11,6 @@ use wallex_core::time::Timestamp;
 use super::error::Stop;
 use super::form::{count, int, wallet_id};
 
-/// The name of the feeder's checkpoint.
-pub(super) const FEEDER: &str = "outbox-feeder";
-
 /// Moves a checkpoint from where it must be.
 pub(super) async fn advance(
     connection: &mut SqliteConnection,

@@ -7,7 +7,7 @@ use wallex_core::limits::PARTITIONS;
 use wallex_core::projector::{Consumer, DeadLetter, HeldEvent, PartitionProgress, Projection, partition_of};
 
 use super::world::{EFFECT, World, at, database, id};
-use crate::database::Database;
+use crate::database::sqlite::SqliteDatabase;
 
 fn held(consumer: Consumer, row: &Recorded, reason: Option<&str>) -> HeldEvent {
     HeldEvent {
@@ -22,21 +22,21 @@ fn held(consumer: Consumer, row: &Recorded, reason: Option<&str>) -> HeldEvent {
     }
 }
 
-async fn load_held(database: &Database, consumer: Consumer, wallet: &str) -> Vec<HeldEvent> {
+async fn load_held(database: &SqliteDatabase, consumer: Consumer, wallet: &str) -> Vec<HeldEvent> {
     match database.perform(Effect::LoadHeld { effect: EFFECT, consumer, wallet: id(wallet) }).await {
         Some(Input::HeldLoaded(EFFECT, Completion::Done(held))) => held,
         other => panic!("{other:?}"),
     }
 }
 
-async fn progress(database: &Database, consumer: Consumer, partitions: Vec<u16>) -> Vec<PartitionProgress> {
+async fn progress(database: &SqliteDatabase, consumer: Consumer, partitions: Vec<u16>) -> Vec<PartitionProgress> {
     match database.perform(Effect::LoadProgress { effect: EFFECT, consumer, partitions }).await {
         Some(Input::Progress(EFFECT, Completion::Done(progress))) => progress,
         other => panic!("{other:?}"),
     }
 }
 
-async fn relay(database: &Database) -> RelayProgress {
+async fn relay(database: &SqliteDatabase) -> RelayProgress {
     match database.perform(Effect::LoadRelayProgress(EFFECT)).await {
         Some(Input::RelayProgress(EFFECT, Completion::Done(progress))) => progress,
         other => panic!("{other:?}"),
@@ -100,14 +100,14 @@ async fn what_the_relay_sets_aside_stays_unprocessed_until_it_is_released() {
     assert_eq!(relay(&database).await.held_wallets, []);
 }
 
-async fn unprocessed(database: &Database) -> Vec<i64> {
+async fn unprocessed(database: &SqliteDatabase) -> Vec<i64> {
     sqlx::query_scalar("SELECT position FROM outbox WHERE processed_at IS NULL ORDER BY position")
         .fetch_all(&database.readers)
         .await
         .unwrap()
 }
 
-async fn positions(database: &Database) -> Vec<i64> {
+async fn positions(database: &SqliteDatabase) -> Vec<i64> {
     sqlx::query_scalar("SELECT position FROM outbox ORDER BY position").fetch_all(&database.readers).await.unwrap()
 }
 

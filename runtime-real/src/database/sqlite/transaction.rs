@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use wallex_core::effect::{Completion, Failure, FailureKind};
 
 use super::connection::open_writer;
-use super::error::{Stop, is_lost_connection};
+use super::error::Stop;
 use super::numbers::Numbers;
 
 /// The only connection that writes.
@@ -150,4 +150,9 @@ impl State {
             let _already_over = sqlx::query("ROLLBACK").execute(connection).await;
         }
     }
+}
+
+/// Whether the connection itself is of no more use, so that the next transaction needs a new one.
+fn is_lost_connection(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) | sqlx::Error::Protocol(_))
 }

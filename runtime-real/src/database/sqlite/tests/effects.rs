@@ -6,7 +6,7 @@ use wallex_core::id::{Position, Version};
 use wallex_core::projector::{Consumer, Projection};
 
 use super::world::{EFFECT, World, changes, database, entries, id};
-use crate::database::Database;
+use crate::database::sqlite::SqliteDatabase;
 
 fn rejection<T: std::fmt::Debug>(completion: Completion<T>) -> String {
     match completion {
@@ -26,14 +26,14 @@ fn world() -> World {
     world
 }
 
-async fn read_outbox(database: &Database, after: u64, limit: usize) -> Vec<Recorded> {
+async fn read_outbox(database: &SqliteDatabase, after: u64, limit: usize) -> Vec<Recorded> {
     match database.perform(Effect::ReadOutbox { effect: EFFECT, after: Position(after), limit }).await {
         Some(Input::OutboxRead(EFFECT, Completion::Done(rows))) => rows,
         other => panic!("{other:?}"),
     }
 }
 
-async fn versions(database: &Database, consumer: Consumer, names: &[&str]) -> Vec<Version> {
+async fn versions(database: &SqliteDatabase, consumer: Consumer, names: &[&str]) -> Vec<Version> {
     let wallets = names.iter().map(|name| id(name)).collect();
     match database.perform(Effect::LoadVersions { effect: EFFECT, consumer, wallets }).await {
         Some(Input::Versions(EFFECT, Completion::Done(versions))) => versions,
@@ -225,12 +225,12 @@ async fn what_is_committed_survives_a_stop_without_a_goodbye() {
             std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
         }
     }
-    let reopened = Database::open(copy.path().join("wallex.sqlite")).await.unwrap();
+    let reopened = SqliteDatabase::open(copy.path().join("wallex.sqlite")).await.unwrap();
     assert_eq!(reopened.contents().await, contents);
     world.credit("alice", 1);
     reopened.take(world.after(5)).await;
     reopened.close().await;
-    let again = Database::open(copy.path().join("wallex.sqlite")).await.unwrap();
+    let again = SqliteDatabase::open(copy.path().join("wallex.sqlite")).await.unwrap();
     assert_eq!(again.queries().wallet(&id("alice")).await.unwrap().as_ref(), world.wallets.get(&id("alice")));
 }
 
@@ -239,8 +239,8 @@ async fn a_file_that_is_no_database_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("wallex.sqlite");
     std::fs::write(&path, vec![b'x'; 8_192]).unwrap();
-    let error = Database::open(&path).await.err().unwrap().to_string();
+    let error = SqliteDatabase::open(&path).await.err().unwrap().to_string();
     assert!(error.contains("wallex.sqlite"), "{error}");
-    let error = Database::open(directory.path().join("no/such/place")).await.err().unwrap().to_string();
+    let error = SqliteDatabase::open(directory.path().join("no/such/place")).await.err().unwrap().to_string();
     assert!(error.contains("no/such/place"), "{error}");
 }

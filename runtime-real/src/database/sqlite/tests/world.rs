@@ -13,7 +13,7 @@ use wallex_core::projector::{Consumer, HeldEvent, LedgerEntry, Projection, Walle
 use wallex_core::time::Timestamp;
 use wallex_core::wallet::Wallet;
 
-use crate::database::Database;
+use crate::database::sqlite::SqliteDatabase;
 
 pub(crate) const EFFECT: EffectId = EffectId(7);
 
@@ -27,9 +27,9 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 }
 
 /// A database in a directory that goes with it.
-pub(crate) async fn database() -> (TempDir, Database) {
+pub(crate) async fn database() -> (TempDir, SqliteDatabase) {
     let directory = tempfile::tempdir().unwrap();
-    let database = Database::open(directory.path().join("wallex.sqlite")).await.unwrap();
+    let database = SqliteDatabase::open(directory.path().join("wallex.sqlite")).await.unwrap();
     (directory, database)
 }
 
@@ -145,7 +145,7 @@ pub(crate) fn entries(events: &[Recorded]) -> Vec<LedgerEntry> {
     events.iter().map(|row| LedgerEntry::from(&row.event)).collect()
 }
 
-impl Database {
+impl SqliteDatabase {
     pub(crate) async fn do_write(&self, expected: u64, events: Vec<Recorded>) -> Completion<()> {
         let checkpoint = events.last().map_or(Position(expected), |last| last.position);
         let (expected, events) = (Position(expected), Arc::new(events));

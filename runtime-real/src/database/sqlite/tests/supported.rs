@@ -4,11 +4,11 @@ use wallex_core::effect::Completion;
 use wallex_core::projector::{Consumer, DeadLetter, HeldEvent, Projection, partition_of};
 
 use super::world::{World, database, id};
-use crate::database::Database;
+use crate::database::sqlite::SqliteDatabase;
 
 const LAG: &str = "SELECT COUNT(*), MIN(created_at) FROM outbox WHERE processed_at IS NULL";
 
-async fn plan(database: &Database, sql: &str) -> Vec<String> {
+async fn plan(database: &SqliteDatabase, sql: &str) -> Vec<String> {
     let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
     let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain).fetch_all(&database.readers).await.unwrap();
     steps.into_iter().map(|(.., step)| step).collect()
