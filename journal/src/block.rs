@@ -55,9 +55,10 @@ pub(crate) struct Write<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoredEvent<'a> {
     pub(crate) id: EventId,
-    kind: &'a str,
-    data: &'a [u8],
-    metadata: &'a [u8],
+    pub(crate) flags: u8,
+    pub(crate) kind: &'a str,
+    pub(crate) data: &'a [u8],
+    pub(crate) metadata: &'a [u8],
 }
 
 /// One idempotency record as stored.
@@ -128,6 +129,20 @@ impl<'a> Block<'a> {
         record(&mut Fields::new(rest), self.length as usize)
     }
 
+    /// All events in order, each with its stream and its version there.
+    pub(crate) fn events(&self) -> impl Iterator<Item = Result<(&'a str, u64, StoredEvent<'a>), Malformed>> + use<'a> {
+        self.writes().flat_map(|write| {
+            let (events, malformed) = match write {
+                Ok(write) => {
+                    (Some(write.events().zip(write.first_version..).map(move |one| (write.stream, one))), None)
+                }
+                Err(malformed) => (None, Some(Err(malformed))),
+            };
+            let events = events.into_iter().flatten();
+            malformed.into_iter().chain(events.map(|(stream, (event, version))| Ok((stream, version, event?))))
+        })
+    }
+
     /// The block's event number `ordinal`, from 0.
     pub(crate) fn event_at(&self, ordinal: u32) -> Result<StoredEvent<'a>, Malformed> {
         for write in self.writes() {
@@ -168,11 +183,17 @@ impl<'a> Write<'a> {
         let mut fields = Fields::new(self.body);
         (0..self.count).map(move |_| {
             let id = EventId::from_bytes(fields.array()?);
-            fields.u8()?;
+            let flags = fields.u8()?;
             let kind_length = usize::from(fields.u16()?);
             let (data_length, metadata_length) = (fields.u32()? as usize, fields.u32()? as usize);
             let kind = fields.text(kind_length)?;
-            Ok(StoredEvent { id, kind, data: fields.bytes(data_length)?, metadata: fields.bytes(metadata_length)? })
+            Ok(StoredEvent {
+                id,
+                flags,
+                kind,
+                data: fields.bytes(data_length)?,
+                metadata: fields.bytes(metadata_length)?,
+            })
         })
     }
 }
@@ -205,15 +226,17 @@ pub(crate) fn end_block(out: &mut [u8], start: usize, first_position: u64, count
 }
 
 /// Writes the head of a stream's part; [`end_write`] completes it.
-pub(crate) fn begin_write(out: &mut Vec<u8>, wallet: &str, first_version: u64, events: usize) -> usize {
+/// The stream's name comes in two parts. Names have at most 65,535 bytes; whoever appends sees to that.
+pub(crate) fn begin_write(out: &mut Vec<u8>, stream: [&str; 2], first_version: u64, events: usize) -> usize {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&length32(events).to_le_bytes());
     out.extend_from_slice(&first_version.to_le_bytes());
-    let length = u16::try_from(WALLET_STREAM.len() + wallet.len()).expect("wallet ids have at most 128 characters");
+    let [prefix, name] = stream;
+    let length = u16::try_from(prefix.len() + name.len()).expect("names of streams are bounded");
     out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(WALLET_STREAM.as_bytes());
-    out.extend_from_slice(wallet.as_bytes());
+    out.extend_from_slice(prefix.as_bytes());
+    out.extend_from_slice(name.as_bytes());
     start
 }
 
@@ -239,6 +262,18 @@ pub(crate) fn put_event(out: &mut Vec<u8>, event: &Event) {
     let end = out.len();
     put(out, lengths, &length32(metadata - data).to_le_bytes());
     put(out, lengths + 4, &length32(end - metadata).to_le_bytes());
+}
+
+/// Appends one event of any kind. Its type has at most 65,535 bytes; whoever appends sees to that.
+pub(crate) fn put_stored(out: &mut Vec<u8>, event: &StoredEvent<'_>) {
+    out.extend_from_slice(event.id.as_bytes());
+    out.push(event.flags);
+    out.extend_from_slice(&u16::try_from(event.kind.len()).expect("event types are bounded").to_le_bytes());
+    out.extend_from_slice(&length32(event.data.len()).to_le_bytes());
+    out.extend_from_slice(&length32(event.metadata.len()).to_le_bytes());
+    out.extend_from_slice(event.kind.as_bytes());
+    out.extend_from_slice(event.data);
+    out.extend_from_slice(event.metadata);
 }
 
 /// Appends the fixed part of a record; its answer follows.

@@ -58,6 +58,9 @@ pub enum JournalError {
         /// How.
         source: Inconsistency,
     },
+    /// The directory holds the other kind of log: that of wallets, or that of opaque streams.
+    #[error("{0} belongs to a log of another kind")]
+    OtherLog(String),
     /// The options make no sense.
     #[error("segments of {0} bytes are not possible: between 4 KiB and 1 GiB")]
     SegmentSize(u64),

@@ -18,6 +18,7 @@
 //! | `recovery`, `torn`, `walk`, `window` | reading it all back, and judging its end |
 //! | `reader`, `history`, `index`, `index_file`, `shared` | reading while writing |
 //! | `snapshot`, `compact`, `maintenance` | the background |
+//! | [`raw`] | a log of the same make for opaque streams |
 
 mod answer;
 mod block;
@@ -31,6 +32,7 @@ mod index_file;
 mod keys;
 mod maintenance;
 pub mod os;
+pub mod raw;
 mod reader;
 mod recovery;
 mod segment;

@@ -39,15 +39,7 @@ impl<S: Storage> Maintenance<S> {
     /// # Errors
     /// [`JournalError::Io`], also when the disk is full: then nothing is left behind.
     pub fn prepare_next_segment(&self) -> Result<bool, JournalError> {
-        let _one_at_a_time = locked(&self.shared.preparing);
-        if locked(&self.shared.prepared).is_some() {
-            return Ok(false);
-        }
-        let number = self.shared.preparations.fetch_add(1, Ordering::Relaxed);
-        let name = format!("prepared-{number}{UNFINISHED}");
-        let file = allocate(&self.shared.storage, &name, self.shared.segment_bytes)?;
-        *locked(&self.shared.prepared) = Some(Prepared { file, name });
-        Ok(true)
+        prepare_next_segment(&self.shared)
     }
 
     /// Builds the stream index of every full segment that has none. Returns how many were built.
@@ -78,4 +70,17 @@ impl<S: Storage> Maintenance<S> {
     pub fn segments(&self) -> u32 {
         self.shared.segment_count()
     }
+}
+
+/// Makes the next segment ready, unless one is. Says whether it did.
+pub(crate) fn prepare_next_segment<S: Storage>(shared: &Shared<S>) -> Result<bool, JournalError> {
+    let _one_at_a_time = locked(&shared.preparing);
+    if locked(&shared.prepared).is_some() {
+        return Ok(false);
+    }
+    let number = shared.preparations.fetch_add(1, Ordering::Relaxed);
+    let name = format!("prepared-{number}{UNFINISHED}");
+    let file = allocate(&shared.storage, &name, shared.segment_bytes)?;
+    *locked(&shared.prepared) = Some(Prepared { file, name });
+    Ok(true)
 }

@@ -14,7 +14,7 @@ use wallex_core::id::Position;
 use crate::error::{During, JournalError};
 use crate::frame::Frame;
 use crate::index::start_of;
-use crate::segment::{read_header, segment_name, segment_numbers};
+use crate::segment::{Content, read_header, segment_name, segment_numbers};
 use crate::shared::{Cursor, Shared, locked};
 use crate::storage::{Access, File, Storage};
 use crate::torn::{Ending, ending};
@@ -59,7 +59,7 @@ impl<S: Storage> Reader<S> {
     /// # Errors
     /// [`JournalError::Damaged`], [`JournalError::Io`].
     pub fn open_read_only(storage: S) -> Result<Self, JournalError> {
-        let shared = Arc::new(Shared::new(storage, u64::MAX));
+        let shared = Arc::new(Shared::new(storage, u64::MAX, Content::Wallets));
         let mut reader = Self { shared, followed: None };
         reader.add_new_segments()?;
         // Where the last segment begins, everything before it was durable: only its own end has to be found.
@@ -97,7 +97,7 @@ impl<S: Storage> Reader<S> {
         for number in segment_numbers(&files)?.into_iter().skip(self.shared.segment_count() as usize) {
             let name = segment_name(number);
             let file = self.shared.storage.open(&name, Access::Read).during("open", &name)?;
-            let header = read_header(&file, number)?;
+            let header = read_header(&file, number, self.shared.content)?;
             self.shared.add_segment(number, header.chain);
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::error::{Damage, During, JournalError};
 use crate::frame::{FRAME_HEADER_BYTES, Frame, Invalid};
 use crate::heads::Heads;
 use crate::keys::{KeyEntry, Keys};
-use crate::segment::{UNFINISHED, read_header, segment_name, segment_numbers, write_zeros};
+use crate::segment::{Content, UNFINISHED, read_header, segment_name, segment_numbers, write_zeros};
 use crate::shared::{Cursor, Place, Shared};
 use crate::snapshot::{SnapshotReader, snapshot_names};
 use crate::stage::Stage;
@@ -82,19 +82,7 @@ impl<S: Storage> Journal<S> {
     /// # Errors
     /// [`JournalError::Locked`] names who has it, [`JournalError::Damaged`] says where; also the other kinds.
     pub fn open(storage: S, options: Options) -> Result<(Self, Recovery), JournalError> {
-        if !(4 << 10..=1 << 30).contains(&options.segment_bytes) {
-            return Err(JournalError::SegmentSize(options.segment_bytes));
-        }
-        let lock = storage.lock().map_err(|error| match error {
-            LockError::Held(holder) => JournalError::Locked(holder),
-            LockError::Io(source) => JournalError::Io { action: "lock", file: "the directory".to_owned(), source },
-        })?;
-        let files = storage.list().during("list", "the directory")?;
-        let shared = Arc::new(Shared::new(storage, options.segment_bytes));
-        for number in segment_numbers(&files)? {
-            let file = shared.file(number)?;
-            shared.add_segment(number, read_header(&*file, number)?.chain);
-        }
+        let Opened { lock, shared, files } = open_directory(storage, options.segment_bytes, Content::Wallets)?;
         let mut recovery = Recovery { segments: shared.segment_count(), ..Recovery::default() };
         let mut state = State::new(&options);
         let from = state.restore(&shared, &files, &options, &mut recovery)?;
@@ -102,9 +90,7 @@ impl<S: Storage> Journal<S> {
             0 => (None, Cursor::START),
             _ => state.replay(&shared, from, &mut recovery)?,
         };
-        for unfinished in files.iter().filter(|name| name.ends_with(UNFINISHED)) {
-            shared.storage.remove(unfinished).during("remove", unfinished)?;
-        }
+        remove_unfinished(&shared.storage, &files)?;
         shared.publish(cursor.place, cursor.chain.position);
         recovery.position = Position(shared.position());
         (recovery.wallets, recovery.keys) = (state.heads.len(), state.keys.len());
@@ -112,6 +98,44 @@ impl<S: Storage> Journal<S> {
         let State { heads, keys } = state;
         Ok((Self { shared, lock, tail, heads, keys, stage: Stage::new() }, recovery))
     }
+}
+
+/// A directory whose lock is held and whose segments are known.
+#[derive(Debug)]
+pub(crate) struct Opened<S: Storage> {
+    pub(crate) lock: S::Lock,
+    pub(crate) shared: Arc<Shared<S>>,
+    pub(crate) files: Vec<String>,
+}
+
+/// Takes the lock and reads the headers of all segments.
+pub(crate) fn open_directory<S: Storage>(
+    storage: S,
+    segment_bytes: u64,
+    content: Content,
+) -> Result<Opened<S>, JournalError> {
+    if !(4 << 10..=1 << 30).contains(&segment_bytes) {
+        return Err(JournalError::SegmentSize(segment_bytes));
+    }
+    let lock = storage.lock().map_err(|error| match error {
+        LockError::Held(holder) => JournalError::Locked(holder),
+        LockError::Io(source) => JournalError::Io { action: "lock", file: "the directory".to_owned(), source },
+    })?;
+    let files = storage.list().during("list", "the directory")?;
+    let shared = Arc::new(Shared::new(storage, segment_bytes, content));
+    for number in segment_numbers(&files)? {
+        let file = shared.file(number)?;
+        shared.add_segment(number, read_header(&*file, number, content)?.chain);
+    }
+    Ok(Opened { lock, shared, files })
+}
+
+/// Removes what a crash left half made.
+pub(crate) fn remove_unfinished<S: Storage>(storage: &S, files: &[String]) -> Result<(), JournalError> {
+    for unfinished in files.iter().filter(|name| name.ends_with(UNFINISHED)) {
+        storage.remove(unfinished).during("remove", unfinished)?;
+    }
+    Ok(())
 }
 
 /// What a start builds up in memory.
@@ -180,7 +204,8 @@ impl State {
             Ok(ControlFlow::Continue(()))
         })?;
         recovery.frames_read = stop.frames;
-        let file = clean_end(shared, &stop, recovery)?;
+        let (file, torn) = clean_end(shared, &stop)?;
+        recovery.torn = torn;
         Ok((Some(file), stop.cursor))
     }
 
@@ -253,7 +278,7 @@ fn reaches<S: Storage>(shared: &Shared<S>, snapshot: &SnapshotReader<S::File>) -
 }
 
 /// Cuts a torn end; damage is an error. Returns the last segment, open for writing.
-fn clean_end<S: Storage>(shared: &Shared<S>, stop: &Stop, recovery: &mut Recovery) -> Result<S::File, JournalError> {
+pub(crate) fn clean_end<S: Storage>(shared: &Shared<S>, stop: &Stop) -> Result<(S::File, Option<Torn>), JournalError> {
     let Cursor { place, chain } = stop.cursor;
     let name = segment_name(place.number);
     let offset = u64::from(place.offset);
@@ -261,13 +286,12 @@ fn clean_end<S: Storage>(shared: &Shared<S>, stop: &Stop, recovery: &mut Recover
     let length = file.length().during("measure", &name)?;
     let invalid = stop.invalid.unwrap_or(Invalid::Blank);
     match ending(&file, (offset, length), chain, invalid).during("read", &name)? {
-        Ending::Clean => {}
+        Ending::Clean => Ok((file, None)),
         Ending::Torn { bytes } => {
             write_zeros(&file, offset, offset + bytes).during("cut", &name)?;
             file.sync_data().during("sync", &name)?;
-            recovery.torn = Some(Torn { segment: name, offset, bytes });
+            Ok((file, Some(Torn { segment: name, offset, bytes })))
         }
-        Ending::Damaged(reason) => return Err(JournalError::damaged(name, offset, reason)),
+        Ending::Damaged(reason) => Err(JournalError::damaged(name, offset, reason)),
     }
-    Ok(file)
 }

@@ -25,7 +25,30 @@ pub(crate) const UNFINISHED: &str = ".tmp";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub(crate) number: u32,
+    pub(crate) content: Content,
     pub(crate) chain: Chain,
+}
+
+/// What the frames hold. Both kinds of log have the same frames, and neither may be taken for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Events of wallets, with idempotency records.
+    Wallets,
+    /// Events of any kind in streams of any name ([`crate::raw`]).
+    Opaque,
+}
+
+impl Content {
+    fn code(self) -> u32 {
+        match self {
+            Self::Wallets => 0,
+            Self::Opaque => 1,
+        }
+    }
+
+    fn of_code(code: u32) -> Option<Self> {
+        [Self::Wallets, Self::Opaque].into_iter().find(|content| content.code() == code)
+    }
 }
 
 /// The place in the chain of frames where the next one goes.
@@ -71,7 +94,7 @@ pub(crate) fn segment_numbers(files: &[String]) -> Result<Vec<u32>, JournalError
 }
 
 /// Reads and checks the header of a segment.
-pub(crate) fn read_header(file: &impl File, number: u32) -> Result<SegmentHeader, JournalError> {
+pub(crate) fn read_header(file: &impl File, number: u32, content: Content) -> Result<SegmentHeader, JournalError> {
     let name = segment_name(number);
     let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
     let read = read_full(file, &mut bytes, 0).during("read", &name)?;
@@ -80,6 +103,7 @@ pub(crate) fn read_header(file: &impl File, number: u32) -> Result<SegmentHeader
         return Err(damaged("the header of the segment is cut off"));
     }
     match parse(&bytes) {
+        Ok(Some(header)) if header.content != content => Err(JournalError::OtherLog(name)),
         Ok(Some(header)) if header.number == number => Ok(header),
         Ok(Some(_)) => Err(damaged("the segment belongs elsewhere")),
         Ok(None) | Err(_) => Err(damaged("the header of the segment fails its checksum")),
@@ -90,9 +114,10 @@ fn parse(bytes: &[u8; SEGMENT_HEADER_BYTES as usize]) -> Result<Option<SegmentHe
     let mut fields = Fields::new(bytes);
     let (magic, format, number) = (fields.array::<8>()?, fields.u32()?, fields.u32()?);
     let chain = Chain { sequence: fields.u64()?, position: fields.u64()?, previous: fields.u32()? };
+    let content = Content::of_code(fields.u32()?);
     let check = Fields::new(&bytes[60..]).u32()?;
     let right = magic == MAGIC && format == FORMAT && check == crc32c::crc32c(&bytes[..60]);
-    Ok(right.then_some(SegmentHeader { number, chain }))
+    Ok(content.filter(|_| right).map(|content| SegmentHeader { number, content, chain }))
 }
 
 fn header_bytes(header: &SegmentHeader) -> [u8; SEGMENT_HEADER_BYTES as usize] {
@@ -103,6 +128,7 @@ fn header_bytes(header: &SegmentHeader) -> [u8; SEGMENT_HEADER_BYTES as usize] {
     put(&mut bytes, 16, &header.chain.sequence.to_le_bytes());
     put(&mut bytes, 24, &header.chain.position.to_le_bytes());
     put(&mut bytes, 32, &header.chain.previous.to_le_bytes());
+    put(&mut bytes, 36, &header.content.code().to_le_bytes());
     let check = crc32c::crc32c(&bytes[..60]);
     put(&mut bytes, 60, &check.to_le_bytes());
     bytes

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use crate::error::{During, JournalError};
 use crate::frame::Header;
 use crate::index::SegmentIndex;
-use crate::segment::{Chain, SEGMENT_HEADER_BYTES, segment_name};
+use crate::segment::{Chain, Content, SEGMENT_HEADER_BYTES, segment_name};
 use crate::storage::{Access, Storage};
 
 /// Most segment files that readers keep open.
@@ -77,6 +77,7 @@ pub(crate) struct Prepared<F> {
 pub(crate) struct Shared<S: Storage> {
     pub(crate) storage: S,
     pub(crate) segment_bytes: u64,
+    pub(crate) content: Content,
     segments: RwLock<Vec<Arc<Segment<S::File>>>>,
     end: AtomicU64,
     position: AtomicU64,
@@ -101,10 +102,11 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<S: Storage> Shared<S> {
-    pub(crate) fn new(storage: S, segment_bytes: u64) -> Self {
+    pub(crate) fn new(storage: S, segment_bytes: u64, content: Content) -> Self {
         Self {
             storage,
             segment_bytes,
+            content,
             segments: RwLock::default(),
             end: AtomicU64::new(Place::START.packed()),
             position: AtomicU64::new(0),

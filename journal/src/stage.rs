@@ -11,7 +11,7 @@ use wallex_core::id::{EventId, Version, WalletId};
 use wallex_core::time::Timestamp;
 
 use crate::answer::{Layout, store};
-use crate::block::{begin_block, begin_write, end_block, end_write, put_event, put_record};
+use crate::block::{WALLET_STREAM, begin_block, begin_write, end_block, end_write, put_event, put_record};
 use crate::error::JournalError;
 use crate::frame::FrameBuilder;
 use crate::keys::KeyEntry;
@@ -110,7 +110,8 @@ impl<S: Storage> Journal<S> {
                 continue;
             }
             let out = &mut self.stage.frame.bytes;
-            let part = begin_write(out, write.wallet.as_str(), write.expected.0 + 1, write.events.len());
+            let part =
+                begin_write(out, [WALLET_STREAM, write.wallet.as_str()], write.expected.0 + 1, write.events.len());
             write.events.iter().for_each(|event| put_event(out, event));
             end_write(out, part);
             events += length32(write.events.len());

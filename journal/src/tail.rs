@@ -135,7 +135,8 @@ impl<S: Storage> Tail<S> {
             None => (allocate(storage, HASTY, self.shared.segment_bytes.min(HASTY_BYTES))?, HASTY.to_owned()),
         };
         let number = self.shared.segment_count() + 1;
-        install(storage, &file, &temporary, &SegmentHeader { number, chain: self.cursor.chain })?;
+        let header = SegmentHeader { number, content: self.shared.content, chain: self.cursor.chain };
+        install(storage, &file, &temporary, &header)?;
         self.shared.add_segment(number, self.cursor.chain);
         self.cursor.place = Place { number, offset: SEGMENT_HEADER_BYTES as u32 };
         self.shared.publish(self.cursor.place, self.cursor.chain.position);

@@ -133,8 +133,10 @@ fn of_journal(error: &JournalError) -> Problem {
         JournalError::Damaged(_) | JournalError::Unreadable { .. } | JournalError::Inconsistent { .. } => {
             Problem::unavailable(Unavailable::Damaged)
         }
-        JournalError::Locked(_) | JournalError::Io { .. } | JournalError::SegmentSize(_) | JournalError::Stopped(_) => {
-            Problem::unavailable(Unavailable::EventStore)
-        }
+        JournalError::Locked(_)
+        | JournalError::OtherLog(_)
+        | JournalError::Io { .. }
+        | JournalError::SegmentSize(_)
+        | JournalError::Stopped(_) => Problem::unavailable(Unavailable::EventStore),
     }
 }
