@@ -3,5 +3,9 @@
 //! | module | owns |
 //! |---|---|
 //! | [`protocol`] | the messages and methods that are used, for both sides |
+//! | [`client`] | the connection to a KurrentDB server or cluster |
+//! | [`store`] | the event store port on a client |
 
+pub mod client;
 pub mod protocol;
+pub mod store;

@@ -1,0 +1,98 @@
+//! The newest events of the log in memory, so that a reader that has caught up costs no request.
+//!
+//! The ring knows every event after its start, as far as the subscription has come. It answers only while the
+//! subscription stands and has passed everything that this process has appended: whoever appends and then reads the log
+//! finds the event, from here or from the server.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use wallex_core::event::Recorded;
+use wallex_core::id::Position;
+
+#[derive(Debug)]
+pub(super) struct Ring {
+    capacity: usize,
+    /// Highest commit position of an append of this process.
+    appended: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Everything after this is here.
+    start: Position,
+    events: VecDeque<Recorded>,
+    /// Highest commit position that the subscription has passed.
+    passed: u64,
+    live: bool,
+}
+
+impl Ring {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity: capacity.max(1), appended: AtomicU64::new(0), state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An append of this process is in the log, up to this commit position.
+    pub(super) fn note_append(&self, commit: u64) {
+        self.appended.fetch_max(commit, Ordering::AcqRel);
+    }
+
+    /// Begins anew: the subscription will give everything after `start`.
+    pub(super) fn begin(&self, start: Position, passed: u64) {
+        *self.state() = State { start, passed, ..State::default() };
+    }
+
+    /// Whether the subscription stands.
+    pub(super) fn set_live(&self, live: bool) {
+        self.state().live = live;
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.state().live
+    }
+
+    /// The last position that the ring knows.
+    pub(super) fn end(&self) -> Position {
+        let state = self.state();
+        state.events.back().map_or(state.start, |last| last.position)
+    }
+
+    /// Everything up to this commit position was given.
+    pub(super) fn pass(&self, commit: u64) {
+        let mut state = self.state();
+        state.passed = state.passed.max(commit);
+    }
+
+    /// Takes the next event; one that is known already is skipped. Returns whether it was new.
+    pub(super) fn push(&self, event: Recorded, commit: u64) -> bool {
+        let end = self.end();
+        let mut state = self.state();
+        state.passed = state.passed.max(commit);
+        if event.position <= end {
+            return false;
+        }
+        if state.events.len() == self.capacity
+            && let Some(oldest) = state.events.pop_front()
+        {
+            state.start = oldest.position;
+        }
+        state.events.push_back(event);
+        true
+    }
+
+    /// Events after a position, at most `limit`; nothing when only the server can tell.
+    pub(super) fn after(&self, after: Position, limit: usize) -> Option<Vec<Recorded>> {
+        let state = self.state();
+        if !state.live || after < state.start || state.passed < self.appended.load(Ordering::Acquire) {
+            return None;
+        }
+        let from = state.events.partition_point(|event| event.position <= after);
+        Some(state.events.range(from..).take(limit).cloned().collect())
+    }
+}
