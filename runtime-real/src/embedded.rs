@@ -23,6 +23,7 @@ use crate::database::{Database, DatabaseError, Queries, SqliteDatabase};
 use crate::driver::{CommandThread, Engine, Gauges, Pipeline, PipelineControl, now};
 use crate::layout;
 use crate::leases::LeaseTable;
+use crate::log::Log;
 
 /// How often the upkeep thread looks for work.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(100);
@@ -120,8 +121,8 @@ impl Embedded {
 
     /// The log.
     #[must_use]
-    pub fn log(&self) -> Reader<OsStorage> {
-        self.log.clone()
+    pub fn log(&self) -> Log {
+        Log::Journal(self.log.clone())
     }
 
     /// What the command path shows.

@@ -11,6 +11,7 @@
 //! | [`http`] | the HTTP interface: one file per resource |
 //! | [`layout`] | what stands where in a data directory |
 //! | [`leases`] | the embedded lease table |
+//! | [`log`] | the event store as HTTP reads it |
 //! | [`load`] | the load generator behind `wallex load` |
 //! | [`verify`] | the proof of the invariants behind `wallex verify` |
 
@@ -24,4 +25,5 @@ pub mod http;
 pub mod layout;
 pub mod leases;
 pub mod load;
+pub mod log;
 pub mod verify;

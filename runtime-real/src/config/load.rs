@@ -116,7 +116,8 @@ impl Loaded {
                 }
             }
             Err(reason) => {
-                errors.push(ConfigError::Invalid { name: setting.path, value: text, origin: source, reason });
+                let value = if setting.may_hold_a_password() { "***".to_owned() } else { text };
+                errors.push(ConfigError::Invalid { name: setting.path, value, origin: source, reason });
             }
         }
     }

@@ -9,6 +9,7 @@ mod error;
 mod load;
 mod print;
 mod settings;
+mod url;
 mod value;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,7 +22,8 @@ pub use error::ConfigError;
 pub use load::{Loaded, Source, Sources};
 pub use print::reference;
 pub use settings::{SETTINGS, Setting};
-pub use value::{Kind, LogFormat, LogLevel, MoneyFormat, Profile};
+pub use url::ServerUrl;
+pub use value::{Kind, KurrentDbUrl, LogFormat, LogLevel, MoneyFormat, PostgresUrl, Profile, RedisUrl};
 
 /// Everything that can be set. The meaning of each field stands in [`SETTINGS`], the table that the documentation is
 /// generated from.
@@ -47,6 +49,14 @@ pub struct Config {
     pub journal: JournalConfig,
     /// `outbox.*`
     pub outbox: OutboxConfig,
+    /// `kurrentdb.*`
+    pub kurrentdb: KurrentDbConfig,
+    /// `postgres.*`
+    pub postgres: PostgresConfig,
+    /// `kafka.*`
+    pub kafka: KafkaConfig,
+    /// `redis.*`
+    pub redis: RedisConfig,
     /// `limits.*`
     pub limits: LimitsConfig,
     /// `log.*`
@@ -104,6 +114,42 @@ pub struct OutboxConfig {
     pub retention_hours: u32,
 }
 
+/// `kurrentdb.*`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KurrentDbConfig {
+    /// `kurrentdb.url`
+    pub url: KurrentDbUrl,
+}
+
+/// `postgres.*`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostgresConfig {
+    /// `postgres.url`
+    pub url: PostgresUrl,
+    /// `postgres.connections_max`
+    pub connections_max: u32,
+}
+
+/// `kafka.*`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaConfig {
+    /// `kafka.brokers`
+    pub brokers: String,
+    /// `kafka.topic_prefix`
+    pub topic_prefix: String,
+    /// `kafka.replication`
+    pub replication: u32,
+}
+
+/// `redis.*`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisConfig {
+    /// `redis.url`
+    pub url: RedisUrl,
+    /// `redis.key_prefix`
+    pub key_prefix: String,
+}
+
 /// `limits.*`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitsConfig {
@@ -144,6 +190,18 @@ impl Default for Config {
             },
             journal: JournalConfig { segment_bytes: 64 << 20, snapshot_every_events: 1_000_000 },
             outbox: OutboxConfig { retention_hours: 168 },
+            kurrentdb: KurrentDbConfig {
+                url: KurrentDbUrl(fixed_url("kurrentdb://127.0.0.1:2113?tls=false", "kurrentdb")),
+            },
+            postgres: PostgresConfig {
+                url: PostgresUrl(fixed_url("postgres://wallex@127.0.0.1:5434/wallex", "postgres")),
+                connections_max: 16,
+            },
+            kafka: KafkaConfig { brokers: "127.0.0.1:9092".to_owned(), topic_prefix: String::new(), replication: 1 },
+            redis: RedisConfig {
+                url: RedisUrl(fixed_url("redis://127.0.0.1:6379", "redis")),
+                key_prefix: "wallex".to_owned(),
+            },
             limits: LimitsConfig {
                 pending_commands: limits::COMMANDS_PENDING_MAX,
                 cached_wallets: limits::WALLETS_CACHED_MAX,
@@ -151,6 +209,10 @@ impl Default for Config {
             log: LogConfig { level: LogLevel::Info, format: LogFormat::Json },
         }
     }
+}
+
+fn fixed_url(text: &str, scheme: &str) -> ServerUrl {
+    ServerUrl::parse(text, &[scheme]).expect("a default is well-formed")
 }
 
 impl HttpConfig {

@@ -35,6 +35,11 @@ impl Setting {
         (self.show)(config)
     }
 
+    /// Whether the value must not be shown as it was given.
+    pub(super) fn may_hold_a_password(&self) -> bool {
+        self.path.ends_with(".url")
+    }
+
     /// The setting with this path.
     #[must_use]
     pub fn named(path: &str) -> Option<&'static Self> {
@@ -69,7 +74,12 @@ const fn between(min: u64, max: u64) -> Kind {
 pub static SETTINGS: &[Setting] = &[
     setting!(listen, Kind::Text, "Address and port of the HTTP interface; port 0 takes any free one."),
     setting!(data_dir, Kind::Text, "Directory of the journal and the database; created when it is not there."),
-    setting!(profile, Kind::Text, "Which technologies the service runs on: `embedded` is everything in one process."),
+    setting!(
+        profile,
+        Kind::Text,
+        "Which technologies the service runs on: `embedded` is everything in one process and one directory, `production` \
+         is KurrentDB, Postgres, Kafka and Redis, with any number of instances."
+    ),
     setting!(default_currency, Kind::Text, "ISO 4217 code of wallets that are created without one."),
     setting!(
         money_format,
@@ -127,6 +137,22 @@ pub static SETTINGS: &[Setting] = &[
         between(1, 87_600),
         "Hours for which published outbox rows are kept before they are cleaned up."
     ),
+    setting!(kurrentdb.url, Kind::Text, "Production: connection string of KurrentDB; several hosts are a cluster."),
+    setting!(postgres.url, Kind::Text, "Production: URL of the Postgres database."),
+    setting!(postgres.connections_max, between(4, 1_000), "Production: most connections of one instance to Postgres."),
+    setting!(kafka.brokers, Kind::Text, "Production: Kafka brokers to begin with, separated by commas."),
+    setting!(
+        kafka.topic_prefix,
+        Kind::Text,
+        "Production: put before the names of topics and consumer groups, for several systems on one cluster."
+    ),
+    setting!(
+        kafka.replication,
+        between(1, 9),
+        "Production: replicas of each partition of topics that the service creates; 3 on a real cluster."
+    ),
+    setting!(redis.url, Kind::Text, "Production: URL of Redis."),
+    setting!(redis.key_prefix, Kind::Text, "Production: put before every key in Redis."),
     setting!(
         limits.pending_commands,
         between(1, 1 << 24),

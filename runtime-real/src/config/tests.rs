@@ -86,8 +86,9 @@ fn wrong_values_are_errors_that_name_setting_source_and_rule() {
         ("[http]\nthreads = \"2\"", ("A", ""), ["http.threads", "must be an integer, not a string"]),
         ("[http]\nthreads = -1", ("A", ""), ["http.threads", "whole number from 0 to 1024"]),
         ("default_currency = \"usd\"", ("A", ""), ["default_currency", "ISO 4217"]),
-        ("profile = \"production\"", ("A", ""), ["profile", "is not in this build"]),
-        ("profile = \"prod\"", ("A", ""), ["profile", "must be embedded"]),
+        ("profile = \"prod\"", ("A", ""), ["profile", "must be embedded or production"]),
+        ("[redis]\nurl = \"127.0.0.1:6379\"", ("A", ""), ["redis.url", "a URL such as redis://"]),
+        ("[kafka]\nbrokers = \"a b\"", ("A", ""), ["kafka.brokers", "must have only"]),
         ("money_format = \"float\"", ("A", ""), ["money_format", "number or string"]),
         ("http = 3", ("A", ""), ["unknown setting http", ""]),
         ("", ("PROJECTORS_AUTO_START", "yes"), ["PROJECTORS_AUTO_START: projectors.auto_start", "true or false"]),
@@ -137,4 +138,14 @@ fn the_reference_lists_every_setting_with_its_variable() {
         assert!(reference.contains(&format!("| `{}` | `{}`", setting.path, setting.variable())), "{}", setting.path);
     }
     assert_eq!(SETTINGS.len() + 2, reference.lines().count());
+}
+
+#[test]
+fn passwords_are_not_printed() {
+    let loaded = read_with(None, &[("WALLEX_POSTGRES_URL", "postgres://me:secret@db/wallex")]).unwrap();
+    let printed = loaded.print();
+    assert!(printed.contains("url = \"postgres://me:***@db/wallex\""), "{printed}");
+    assert!(!printed.contains("secret") && !format!("{loaded:?}").contains("secret"));
+    let wrong = read_with(None, &[("WALLEX_POSTGRES_URL", "mysql://me:secret@db/wallex")]).unwrap_err().to_string();
+    assert!(wrong.contains("postgres.url") && !wrong.contains("secret"), "{wrong}");
 }

@@ -8,12 +8,28 @@ use std::path::PathBuf;
 
 use wallex_core::currency::Currency;
 
+use super::url::ServerUrl;
+
 /// Which set of technologies the service runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
     /// Everything in one process and one directory.
     Embedded,
+    /// KurrentDB, Postgres, Kafka and Redis; any number of instances.
+    Production,
 }
+
+/// The connection string of KurrentDB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KurrentDbUrl(pub ServerUrl);
+
+/// The URL of Postgres.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostgresUrl(pub ServerUrl);
+
+/// The URL of Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisUrl(pub ServerUrl);
 
 /// How money is written in JSON answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,16 +102,12 @@ macro_rules! integer_value {
 integer_value!(u32, u64, usize);
 
 macro_rules! choice_value {
-    ($type:ident { $($variant:ident = $text:literal),+ $(,)? } $(, instead: |$other:ident| $explain:expr)?) => {
+    ($type:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
         impl Value for $type {
             fn parse(text: &str) -> Result<Self, String> {
                 match text {
                     $($text => Ok(Self::$variant),)+
-                    other => {
-                        let _ = other;
-                        $(let $other = other; if let Some(reason) = $explain { return Err(reason); })?
-                        Err(format!("must be {}", [$($text),+].join(" or ")))
-                    }
+                    _ => Err(format!("must be {}", [$($text),+].join(" or "))),
                 }
             }
             fn show(&self) -> String {
@@ -107,9 +119,7 @@ macro_rules! choice_value {
     };
 }
 
-choice_value!(Profile { Embedded = "embedded" }, instead: |other| (other == "production").then(|| {
-    "the profile \"production\" is not in this build: only \"embedded\" is".to_owned()
-}));
+choice_value!(Profile { Embedded = "embedded", Production = "production" });
 choice_value!(MoneyFormat { Number = "number", String = "string" });
 choice_value!(LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" });
 choice_value!(LogFormat { Json = "json", Text = "text" });
@@ -141,6 +151,39 @@ impl Value for SocketAddr {
     }
     fn show(&self) -> String {
         self.to_string()
+    }
+}
+
+macro_rules! url_value {
+    ($($type:ident: $schemes:expr),+ $(,)?) => {$(
+        impl Value for $type {
+            fn parse(text: &str) -> Result<Self, String> {
+                ServerUrl::parse(text, $schemes).map(Self)
+            }
+            fn show(&self) -> String {
+                self.0.to_string()
+            }
+        }
+    )+};
+}
+
+url_value!(
+    KurrentDbUrl: &["kurrentdb", "kurrentdb+discover", "kdb", "esdb", "esdb+discover"],
+    PostgresUrl: &["postgres", "postgresql"],
+    RedisUrl: &["redis", "rediss"],
+);
+
+impl Value for String {
+    fn parse(text: &str) -> Result<Self, String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._:,-".contains(c);
+        if text.chars().all(plain) {
+            Ok(text.to_owned())
+        } else {
+            Err("must have only A-Z a-z 0-9 . _ : , -".to_owned())
+        }
+    }
+    fn show(&self) -> String {
+        self.clone()
     }
 }
 

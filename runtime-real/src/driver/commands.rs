@@ -5,24 +5,22 @@
 //! and a lone command waits for nobody.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use slab::Slab;
-use tokio::sync::{oneshot, watch};
-use wallex_core::command::{Answer, Request, Statistics};
+use tokio::sync::watch;
 use wallex_core::config::Config;
 use wallex_core::effect::{Append, Completion, Effect, Failure, FailureKind, Input, Reservation};
-use wallex_core::id::{EffectId, Position, RequestId};
+use wallex_core::id::{EffectId, Position};
 use wallex_core::node::Node;
 use wallex_journal::{Journal, OsStorage};
 
 use super::engine::{Engine, Job};
+use super::gauges::{Ending, Gauges, Shown};
 use super::now;
-use super::replies::{Outgoing, ReplyTo};
+use super::requests::Requests;
 use crate::leases::LeaseTable;
 
 /// Jobs taken in one turn, at most: what is beyond waits for the next group.
@@ -33,52 +31,6 @@ const KEYS_FORGOTTEN_PER_STEP: usize = 4_096;
 const FORGET_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a draining thread waits for what is in flight.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// What the thread shows to the outside, refreshed after every turn.
-#[derive(Debug, Default)]
-pub struct Gauges {
-    shown: Mutex<Shown>,
-    ended: AtomicBool,
-}
-
-/// One look at the command path.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Shown {
-    /// Counters since the start.
-    pub statistics: Statistics,
-    /// Commands without an answer.
-    pub commands_pending: usize,
-    /// Wallets in the cache.
-    pub wallets_cached: usize,
-    /// Groups written to the journal, each with one sync.
-    pub groups: u64,
-    /// Time spent in writing and syncing them.
-    pub append_time: Duration,
-    /// Whether the journal has stopped, and refuses everything until a restart.
-    pub journal_stopped: bool,
-}
-
-impl Gauges {
-    /// The newest figures.
-    #[must_use]
-    pub fn look(&self) -> Shown {
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Why the command path takes no commands, when it does not.
-    #[must_use]
-    pub fn trouble(&self) -> Option<&'static str> {
-        if self.ended.load(Ordering::Acquire) {
-            Some("the command thread has ended; restart the service")
-        } else if self.look().journal_stopped {
-            Some(
-                "the journal cannot know what is on the disk and has stopped; look at the disk and restart the service",
-            )
-        } else {
-            None
-        }
-    }
-}
 
 /// The running thread.
 pub struct CommandThread {
@@ -99,15 +51,13 @@ impl CommandThread {
         appended: watch::Sender<Position>,
     ) -> io::Result<Self> {
         let (sender, jobs) = channel();
-        let engine = Engine::new(sender);
+        let engine = Engine::blocking(sender);
         let driver = Driver {
             node: Node::new(config, now()),
             journal,
             leases,
             jobs,
-            waiting: Slab::new(),
-            groups: Slab::new(),
-            outgoing: Outgoing::default(),
+            requests: Requests::default(),
             gauges,
             shown: Shown::default(),
             appended,
@@ -132,28 +82,12 @@ impl CommandThread {
     }
 }
 
-/// Who waits for the answer to a request.
-enum Waiting {
-    One(ReplyTo),
-    /// Member of a group, by its place in it.
-    Many(usize, usize),
-}
-
-/// Requests that are answered together.
-struct Group {
-    reply: oneshot::Sender<Vec<Answer>>,
-    answers: Vec<Option<Answer>>,
-    open: usize,
-}
-
 struct Driver {
     node: Node,
     journal: Journal<OsStorage>,
     leases: LeaseTable,
     jobs: Receiver<Job>,
-    waiting: Slab<Waiting>,
-    groups: Slab<Group>,
-    outgoing: Outgoing,
+    requests: Requests,
     gauges: Arc<Gauges>,
     shown: Shown,
     appended: watch::Sender<Position>,
@@ -161,18 +95,9 @@ struct Driver {
     forget_at: Instant,
 }
 
-/// Tells when the thread is over, however it ends.
-struct Ending(Arc<Gauges>);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.0.ended.store(true, Ordering::Release);
-    }
-}
-
 impl Driver {
     fn run(mut self) -> Journal<OsStorage> {
-        let _ending = Ending(Arc::clone(&self.gauges));
+        let _ending = Ending::of(&self.gauges);
         loop {
             self.take_jobs();
             let now = now();
@@ -210,26 +135,11 @@ impl Driver {
     }
 
     fn accept(&mut self, job: Job) {
-        match job {
-            Job::One(request, reply) => self.submit(request, Waiting::One(reply)),
-            Job::Many(requests, reply) if requests.is_empty() => drop(reply.send(Vec::new())),
-            Job::Many(requests, reply) => {
-                let (open, answers) = (requests.len(), vec![None; requests.len()]);
-                let group = self.groups.insert(Group { reply, answers, open });
-                for (at, request) in requests.into_iter().enumerate() {
-                    self.submit(request, Waiting::Many(group, at));
-                }
-            }
-            Job::Drain => {
-                self.draining.get_or_insert_with(Instant::now);
-                self.node.handle(now(), Input::Drain);
-            }
+        let (node, now) = (&mut self.node, now());
+        if self.requests.accept(job, |request| node.handle(now, Input::Submit(request))) {
+            self.draining.get_or_insert_with(Instant::now);
+            self.node.handle(now, Input::Drain);
         }
-    }
-
-    fn submit(&mut self, mut request: Request, waiting: Waiting) {
-        request.id = RequestId(self.waiting.insert(waiting) as u64);
-        self.node.handle(now(), Input::Submit(request));
     }
 
     fn drain_effects(&mut self) {
@@ -242,7 +152,7 @@ impl Driver {
                     self.node.handle(now(), input);
                 }
             }
-            self.outgoing.send();
+            self.requests.send();
             if group.is_empty() {
                 return;
             }
@@ -271,7 +181,7 @@ impl Driver {
     fn perform(&mut self, effect: Effect) -> Option<Input> {
         Some(match effect {
             Effect::Reply { request, answer } => {
-                self.reply(request, answer);
+                self.requests.reply(request, answer);
                 return None;
             }
             Effect::Reserve(id, items) => {
@@ -323,22 +233,6 @@ impl Driver {
         })
     }
 
-    fn reply(&mut self, request: RequestId, answer: Answer) {
-        match self.waiting.try_remove(request.0 as usize) {
-            Some(Waiting::One(reply)) => self.outgoing.add(reply, answer),
-            Some(Waiting::Many(group, at)) => {
-                let members = &mut self.groups[group];
-                members.answers[at] = Some(answer);
-                members.open -= 1;
-                if members.open == 0 {
-                    let done = self.groups.remove(group);
-                    drop(done.reply.send(done.answers.into_iter().flatten().collect()));
-                }
-            }
-            None => {}
-        }
-    }
-
     fn forget_keys(&mut self) {
         if self.forget_at <= Instant::now() {
             self.journal.forget_expired_keys(now(), KEYS_FORGOTTEN_PER_STEP);
@@ -352,7 +246,7 @@ impl Driver {
         self.shown.commands_pending = commands.commands_pending();
         self.shown.wallets_cached = commands.wallets_cached();
         self.shown.journal_stopped = self.journal.stopped().is_some();
-        *self.gauges.shown.lock().unwrap_or_else(PoisonError::into_inner) = self.shown;
+        self.gauges.show(self.shown);
     }
 }
 

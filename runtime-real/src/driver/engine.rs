@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::Sender;
 
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use wallex_core::command::{Answer, Request, Unavailable};
 
@@ -18,19 +19,38 @@ pub(super) enum Job {
 /// A handle to the core's thread; cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    jobs: Sender<Job>,
+    jobs: Jobs,
+}
+
+/// How the thread waits for jobs: blocking, because its IO is, or beside its tasks.
+#[derive(Clone)]
+enum Jobs {
+    Blocking(Sender<Job>),
+    Async(UnboundedSender<Job>),
 }
 
 impl Engine {
-    pub(super) fn new(jobs: Sender<Job>) -> Self {
-        Self { jobs }
+    pub(super) fn blocking(jobs: Sender<Job>) -> Self {
+        Self { jobs: Jobs::Blocking(jobs) }
+    }
+
+    pub(super) fn asynchronous(jobs: UnboundedSender<Job>) -> Self {
+        Self { jobs: Jobs::Async(jobs) }
+    }
+
+    /// Whether the thread is there to take it.
+    fn send(&self, job: Job) -> bool {
+        match &self.jobs {
+            Jobs::Blocking(jobs) => jobs.send(job).is_ok(),
+            Jobs::Async(jobs) => jobs.send(job).is_ok(),
+        }
     }
 
     /// Submits one request and waits for its answer. [`Request::id`] is set by the core's thread, whatever the caller
     /// put there.
     pub async fn submit(&self, request: Request) -> Answer {
         let (reply, answer) = oneshot::channel();
-        if self.jobs.send(Job::One(request, ReplyTo::this_thread(reply))).is_err() {
+        if !self.send(Job::One(request, ReplyTo::this_thread(reply))) {
             return Answer::Unavailable(Unavailable::ShuttingDown);
         }
         // The core's thread answers whatever it has accepted before it ends, unless the process dies.
@@ -41,7 +61,7 @@ impl Engine {
     pub async fn submit_all(&self, requests: Vec<Request>) -> Vec<Answer> {
         let count = requests.len();
         let (reply, answers) = oneshot::channel();
-        if self.jobs.send(Job::Many(requests, reply)).is_err() {
+        if !self.send(Job::Many(requests, reply)) {
             return vec![Answer::Unavailable(Unavailable::ShuttingDown); count];
         }
         answers.await.unwrap_or_else(|_| vec![Answer::OutcomeUnknown; count])
@@ -55,6 +75,6 @@ impl Engine {
 
     pub(super) fn drain(&self) {
         // A thread that has ended needs no telling.
-        let _ended = self.jobs.send(Job::Drain);
+        let _told = self.send(Job::Drain);
     }
 }

@@ -1,16 +1,22 @@
 //! The loops that feed the core and perform its effects.
 //!
-//! Two threads own a node each: `commands` the hot path with the journal, `pipeline` everything after it. [`Engine`] is
-//! how the rest of the service reaches the command path. Neither loop decides anything: ordering, retries and
-//! deduplication are the core's.
+//! Embedded, two threads own a node each: `commands` the hot path with the journal, `pipeline` everything after it. In
+//! production one thread owns one node with everything (`instance`), because all its IO is asynchronous. [`Engine`] is
+//! how the rest of the service reaches the command path. No loop decides anything: ordering, retries and deduplication
+//! are the core's.
 
 mod commands;
 mod engine;
+mod gauges;
+mod instance;
 mod pipeline;
 mod replies;
+mod requests;
 
-pub use commands::{CommandThread, Gauges, Shown};
+pub use commands::CommandThread;
 pub use engine::Engine;
+pub use gauges::{Gauges, Shown};
+pub use instance::{Hints, Instance, Perform};
 pub use pipeline::{Pipeline, PipelineControl};
 
 use std::time::{SystemTime, UNIX_EPOCH};

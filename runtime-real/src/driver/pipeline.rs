@@ -25,7 +25,7 @@ use crate::database::Database;
 
 /// An order from outside.
 #[derive(Debug)]
-enum Order {
+pub(super) enum Order {
     Stop,
     Retry(Consumer, WalletId),
 }
@@ -44,6 +44,10 @@ pub struct PipelineControl {
 }
 
 impl PipelineControl {
+    pub(super) fn new(orders: mpsc::UnboundedSender<Order>, status: Arc<Mutex<PipelineStatus>>) -> Self {
+        Self { orders, status }
+    }
+
     /// How far it got.
     #[must_use]
     pub fn status(&self) -> PipelineStatus {
@@ -71,7 +75,7 @@ impl Pipeline {
     ) -> io::Result<Self> {
         let (orders, incoming) = mpsc::unbounded_channel();
         let status = Arc::new(Mutex::new(PipelineStatus::default()));
-        let control = PipelineControl { orders, status: Arc::clone(&status) };
+        let control = PipelineControl::new(orders, Arc::clone(&status));
         let projectors = config.roles.projectors;
         let ports = Ports { log, database, broker };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;

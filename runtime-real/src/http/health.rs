@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
-use wallex_core::id::Position;
 
 use super::metrics::{PipelineLook, elapsed_ms};
 use super::problem::Problem;
@@ -128,12 +127,7 @@ fn write_check(check: &Check, out: &mut Vec<u8>) {
 async fn checks(service: &Service) -> [Check; 3] {
     [
         check("commands", async { service.gauges.trouble().map_or(Ok(()), |trouble| Err(trouble.to_owned())) }).await,
-        check("event-store", async {
-            // The last event is read back, from the disk.
-            let before = Position(service.log.position().0.saturating_sub(1));
-            reads::time_of_next(service, before).await.map(drop).map_err(|problem| problem.detail().to_owned())
-        })
-        .await,
+        check("event-store", async { service.log.ping().await.map_err(|error| error.to_string()) }).await,
         check("database", async { service.queries.ping().await.map_err(|error| error.to_string()) }).await,
     ]
 }

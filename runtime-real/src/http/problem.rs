@@ -116,12 +116,6 @@ impl Problem {
         self.0.code
     }
 
-    /// For people.
-    #[must_use]
-    pub(super) fn detail(&self) -> &str {
-        &self.0.detail
-    }
-
     /// The mistakes in the request, if that is what it is about.
     #[cfg(test)]
     pub(super) fn errors(&self) -> &[FieldError] {

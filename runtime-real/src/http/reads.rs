@@ -5,26 +5,16 @@
 
 use std::time::Duration;
 
-use wallex_core::command::Unavailable;
 use wallex_core::event::Event;
 use wallex_core::id::{Position, Version, WalletId};
 use wallex_core::projector::LedgerEntry;
 use wallex_core::time::Timestamp;
 use wallex_core::wallet::Wallet;
-use wallex_journal::{JournalError, OsStorage, Reader};
 
 use super::problem::{Code, Problem};
 use super::state::Service;
 use crate::database::queries::{Cursor, CursorError, Page, QueryError, TransactionFilter, WalletFilter};
-
-/// A point in a wallet's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moment {
-    /// Right after the event with this version.
-    Version(Version),
-    /// Right after the last event that is not later.
-    Time(Timestamp),
-}
+use crate::log::{LogError, Moment};
 
 /// A wallet of the read model.
 pub(super) async fn wallet(service: &Service, id: &WalletId) -> Result<Option<Wallet>, Problem> {
@@ -47,8 +37,7 @@ pub(super) async fn wallet_at_least(
 
 /// Whether a wallet exists: nobody has to wait for one that does not.
 async fn is_in_log(service: &Service, id: &WalletId) -> Result<bool, Problem> {
-    let id = id.clone();
-    Ok(from_log(service, move |log| log.wallet_at_version(&id, Version(1))).await?.is_some())
+    Ok(wallet_at(service, id, Moment::Version(Version(1))).await?.is_some())
 }
 
 /// Wallets of the read model.
@@ -67,12 +56,7 @@ pub(super) async fn transactions(
 
 /// A wallet as it was, from the event store.
 pub(super) async fn wallet_at(service: &Service, id: &WalletId, moment: Moment) -> Result<Option<Wallet>, Problem> {
-    let id = id.clone();
-    from_log(service, move |log| match moment {
-        Moment::Version(version) => log.wallet_at_version(&id, version),
-        Moment::Time(time) => log.wallet_at_time(&id, time),
-    })
-    .await
+    service.log.wallet_at(id, moment).await.map_err(|error| of_log(&error))
 }
 
 /// Events of a wallet from a version on, from the event store.
@@ -82,32 +66,17 @@ pub(super) async fn events(
     from: Version,
     limit: usize,
 ) -> Result<Vec<Event>, Problem> {
-    let id = id.clone();
-    let recorded = from_log(service, move |log| log.read_stream(&id, from, limit)).await?;
-    Ok(recorded.into_iter().map(|recorded| recorded.event).collect())
+    service.log.events(id, from, limit).await.map_err(|error| of_log(&error))
 }
 
 /// When the first event after `position` happened, if there is one.
 pub(super) async fn time_of_next(service: &Service, position: Position) -> Result<Option<Timestamp>, Problem> {
-    let next = from_log(service, move |log| log.read_all(position, 1)).await?;
-    Ok(next.first().map(|recorded| recorded.event.occurred_at))
+    service.log.time_of_next(position).await.map_err(|error| of_log(&error))
 }
 
 /// The cursor in a request.
 pub(super) fn cursor(text: Option<&str>) -> Result<Option<Cursor>, Problem> {
     text.map(Cursor::decode).transpose().map_err(|error| of_cursor(&error))
-}
-
-async fn from_log<T: Send + 'static>(
-    service: &Service,
-    read: impl FnOnce(&Reader<OsStorage>) -> Result<T, JournalError> + Send + 'static,
-) -> Result<T, Problem> {
-    let log = service.log.clone();
-    match tokio::task::spawn_blocking(move || read(&log)).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(of_journal(&error)),
-        Err(_panicked) => Err(Problem::new(Code::InternalError, "reading the event store failed")),
-    }
 }
 
 pub(super) fn of_query(error: QueryError) -> Problem {
@@ -127,16 +96,7 @@ fn of_cursor(error: &CursorError) -> Problem {
     }
 }
 
-fn of_journal(error: &JournalError) -> Problem {
+fn of_log(error: &LogError) -> Problem {
     tracing::error!(%error, "the event store could not be read");
-    match error {
-        JournalError::Damaged(_) | JournalError::Unreadable { .. } | JournalError::Inconsistent { .. } => {
-            Problem::unavailable(Unavailable::Damaged)
-        }
-        JournalError::Locked(_)
-        | JournalError::OtherLog(_)
-        | JournalError::Io { .. }
-        | JournalError::SegmentSize(_)
-        | JournalError::Stopped(_) => Problem::unavailable(Unavailable::EventStore),
-    }
+    Problem::unavailable(error.unavailable())
 }

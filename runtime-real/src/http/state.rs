@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use wallex_core::command::{Answer, Request};
-use wallex_journal::{OsStorage, Reader};
 
 use super::metrics::Metrics;
 use crate::config::Config;
 use crate::database::Queries;
 use crate::driver::{Engine, Gauges, PipelineControl};
+use crate::log::Log;
 
 /// What a service is put together from.
 pub struct Parts {
@@ -21,7 +21,7 @@ pub struct Parts {
     /// What the pipeline shows.
     pub pipeline: PipelineControl,
     /// The event store, for histories.
-    pub log: Reader<OsStorage>,
+    pub log: Log,
     /// The database, for everything else that is read.
     pub queries: Queries,
     /// As loaded.
@@ -31,7 +31,7 @@ pub struct Parts {
 /// One running service, as HTTP sees it.
 pub struct Service {
     pub(super) engine: Engine,
-    pub(super) log: Reader<OsStorage>,
+    pub(super) log: Log,
     pub(super) queries: Queries,
     pub(super) config: Arc<Config>,
     pub(super) metrics: Metrics,

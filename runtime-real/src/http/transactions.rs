@@ -83,7 +83,7 @@ pub(super) async fn of_wallet(
 
 /// Tells an empty history from that of a wallet that does not exist.
 pub(super) async fn must_exist(service: &Service, id: &WalletId) -> Result<(), Problem> {
-    let first = reads::Moment::Version(wallex_core::id::Version(1));
+    let first = crate::log::Moment::Version(wallex_core::id::Version(1));
     if reads::wallet_at(service, id, first).await?.is_some() {
         return Ok(());
     }

@@ -13,11 +13,12 @@ use wallex_core::wallet::Wallet;
 use super::headers::version_of_tag;
 use super::problem::{Code, Problem};
 use super::query::Query;
-use super::reads::{self, Moment};
+use super::reads;
 use super::response::{Body, JSON, json, set_etag, whole};
 use super::state::Service;
 use super::{problem_schema, render, schema};
 use crate::database::queries::WalletFilter;
+use crate::log::Moment;
 
 /// One wallet: as the read model has it, or, with `version` or `at`, as it was.
 #[utoipa::path(
