@@ -136,7 +136,9 @@ impl CommandMachine {
                     }
                     return;
                 }
-            } else if let Some(idempotency) = self.commands[command].request.idempotency {
+            } else if let Some(idempotency) = self.commands[command].request.idempotency
+                && !self.may_be_taken_over(command)
+            {
                 let command_id = self.commands[command].request.command_id;
                 self.to_release.push((idempotency.key, command_id));
             }

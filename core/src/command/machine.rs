@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::slot::{CommandSlot, SlotId, Slots};
 use super::takeover::Takeover;
 use super::{Answer, FinalAnswer, KeyHash, Request, Unavailable};
-use crate::config::Config;
+use crate::config::{Config, IdempotencyMode};
 use crate::effect::{Append, Completion, Effect, EffectQueue, KeyRecord, Loaded, Reservation};
 use crate::event::Event;
 use crate::id::{CommandId, EffectId};
@@ -231,8 +231,13 @@ impl CommandMachine {
         self.slots.len()
     }
 
+    /// Time is checked before anything else: a process that slept must not decide a command whose time is up, because
+    /// another instance may have taken it over.
     pub(crate) fn advance(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
+        if self.expiry_check.is_some_and(|at| at <= self.now) {
+            self.expire_commands();
+        }
     }
 
     pub(crate) fn submit(&mut self, request: Request) {
@@ -293,19 +298,29 @@ impl CommandMachine {
     }
 
     /// Answers a command that did not happen, and forgets it. What a command took over from a dead attempt may have
-    /// happened in that attempt: then nobody knows yet, and the key stays reserved for the next retry.
+    /// happened in that attempt, and what another instance took over may happen there: then nobody knows yet, and the
+    /// key stays reserved for the next retry.
     pub(super) fn give_up(&mut self, command: CommandSlot, reason: Unavailable) {
+        let is_shared = self.commands[command].takeover.is_some() || self.may_be_taken_over(command);
         let removed = self.forget(command);
-        let took_over = removed.takeover.is_some();
         if let Some(idempotency) = removed.request.idempotency
-            && !took_over
+            && !is_shared
         {
             self.to_release.push((idempotency.key, removed.request.command_id));
         }
         if removed.phase != Phase::Abandoned {
-            let answer = if took_over { Answer::OutcomeUnknown } else { Answer::Unavailable(reason) };
+            let answer = if is_shared { Answer::OutcomeUnknown } else { Answer::Unavailable(reason) };
             self.reply(&removed.request, answer);
         }
+    }
+
+    /// Whether another instance may run this command by now, because its reservation looks dead. Clocks differ, so half
+    /// of the time is already too long.
+    pub(super) fn may_be_taken_over(&self, command: CommandSlot) -> bool {
+        let Command { request, deadline, .. } = &self.commands[command];
+        let age = self.now.since(deadline.minus(self.config.request_timeout));
+        let is_reserved = request.idempotency.is_some() && self.config.idempotency == IdempotencyMode::Separate;
+        is_reserved && age >= self.config.takeover_after / 2
     }
 
     /// Removes a command that is in no queue any more.

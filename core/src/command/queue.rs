@@ -176,6 +176,7 @@ impl CommandMachine {
     }
 
     fn answer_early(&mut self, command: CommandSlot, answer: Answer) {
+        let answer = if self.may_be_taken_over(command) { Answer::OutcomeUnknown } else { answer };
         let entry = &mut self.commands[command];
         entry.phase = Phase::Abandoned;
         let request = entry.request.id;

@@ -7,4 +7,5 @@ mod faults;
 mod group_commit;
 mod idempotency;
 mod model;
+mod sleepers;
 mod world;
