@@ -5,7 +5,10 @@
 //!
 //! | module | port |
 //! |---|---|
+//! | [`event_store`] | appends, loads, reads of streams and of the log |
 
+pub mod event_store;
+pub mod ledger;
 pub mod port;
 
 pub use port::Port;

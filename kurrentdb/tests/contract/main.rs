@@ -1,0 +1,3 @@
+//! The event store port's contract, on the embedded journal and on KurrentDB's protocol.
+
+mod embedded;
