@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use wallex_core::event::{Event, Fact, Recorded};
 use wallex_core::id::{CommandId, EventId, Position, TransferId, WalletId};
 
+use super::delivery::Delivery;
 use crate::history::AttemptId;
 
 /// One event of a wallet.
@@ -47,8 +48,10 @@ pub struct Books {
     wallets: BTreeMap<WalletId, Vec<Entry>>,
     places: BTreeMap<EventId, (WalletId, usize)>,
     transfers: BTreeMap<TransferId, Vec<Leg>>,
+    log: Vec<(Position, EventId, WalletId)>,
     money_in: i64,
     money_out: i64,
+    pub(crate) delivery: Delivery,
 }
 
 impl Books {
@@ -65,6 +68,7 @@ impl Books {
             None => self.money_in += change,
         }
         let entries = self.wallets.entry(event.wallet_id.clone()).or_default();
+        self.log.push((recorded.position, event.event_id, event.wallet_id.clone()));
         self.places.insert(event.event_id, (event.wallet_id.clone(), entries.len()));
         entries.push(Entry {
             position: recorded.position,
@@ -96,6 +100,17 @@ impl Books {
     pub fn find(&self, event: EventId) -> Option<(&WalletId, &Entry)> {
         let (wallet, at) = self.places.get(&event)?;
         Some((wallet, self.wallets.get(wallet)?.get(*at)?))
+    }
+
+    /// The events after one position and up to another, in log order.
+    pub(crate) fn between(&self, after: Position, to: Position) -> &[(Position, EventId, WalletId)] {
+        let at = |position: Position| self.log.partition_point(|(there, _, _)| *there <= position);
+        self.log.get(at(after)..at(to)).unwrap_or_default()
+    }
+
+    /// The ids of all events, in the order in which they became durable.
+    pub(crate) fn order(&self) -> impl Iterator<Item = EventId> {
+        self.log.iter().map(|(_, event, _)| *event)
     }
 
     /// All wallets, by id.

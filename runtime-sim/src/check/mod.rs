@@ -8,13 +8,36 @@
 //! | `inv_01` | money is conserved, transfers have both legs |
 //! | `inv_02` | no balance is below zero |
 //! | `inv_03` | versions are 1, 2, 3, … |
+//! | `inv_04` | what was acknowledged is durable |
+//! | `inv_05` | a command takes effect once, and is answered in one way |
+//! | `inv_06` | every event arrives everywhere |
+//! | `inv_07` | consumers apply in version order |
+//! | `inv_08` | projections equal the fold of the log |
+//! | `inv_09`, [`linear`] | what clients saw is linearizable |
 //! | `inv_10` | everything converges |
+//! | `inv_11` | a dead letter holds back only its own wallet |
+//! | `inv_12` | a reader gets the version asked for |
+//! | `inv_14` | the journal recovers what it had acknowledged |
+//!
+//! INV-13 is a matter of two runs: their traces' hashes are compared.
 
 mod books;
+mod delivery;
 mod inv_01;
 mod inv_02;
 mod inv_03;
+mod inv_04;
+mod inv_05;
+mod inv_06;
+mod inv_07;
+mod inv_08;
+mod inv_09;
 mod inv_10;
+mod inv_11;
+mod inv_12;
+mod inv_14;
+pub mod linear;
+mod operations;
 #[cfg(test)]
 pub(crate) mod sample;
 
@@ -60,6 +83,7 @@ pub struct Violation {
 pub(crate) struct Report {
     moment: Moment,
     found: Vec<Violation>,
+    inconclusive: Vec<String>,
 }
 
 /// More than this is not worth keeping: the first ones tell.
@@ -125,9 +149,18 @@ impl Default for Checks {
                 Box::new(inv_01::Conservation),
                 Box::new(inv_02::Floor),
                 Box::new(inv_03::Dense::default()),
+                Box::new(inv_04::Durable::default()),
+                Box::new(inv_05::Once::default()),
+                Box::new(inv_06::ZeroLoss),
+                Box::new(inv_07::InOrder::default()),
+                Box::new(inv_08::Faithful),
+                Box::new(inv_09::Linearizable),
                 Box::new(inv_10::Convergence),
+                Box::new(inv_11::OnlyItsOwn),
+                Box::new(inv_12::AtLeast),
+                Box::new(inv_14::Recovered),
             ],
-            report: Report { moment, found: Vec::new() },
+            report: Report { moment, found: Vec::new(), inconclusive: Vec::new() },
         }
     }
 }
@@ -136,18 +169,44 @@ impl Checks {
     /// Takes in one observation. The first violation so far, if there is one.
     pub fn observe(&mut self, moment: Moment, observation: &Observation<'_>) -> Option<&Violation> {
         self.report.moment = moment;
-        if let Observation::Appended(events) = observation {
-            for recorded in *events {
-                for checker in &mut self.checkers {
-                    checker.on_event(&self.books, recorded, &mut self.report);
-                }
-                self.books.take(recorded);
+        match observation {
+            Observation::Appended(events) => self.append(events),
+            Observation::JournalRecovered { log, .. } => {
+                // What was on its way at the crash and survived becomes durable now.
+                self.tell(observation);
+                let new = |recorded: &&Recorded| self.books.find(recorded.event.event_id).is_none();
+                let survived: Vec<Recorded> = log.iter().filter(new).cloned().collect();
+                self.append(&survived);
+            }
+            Observation::Answered(..)
+            | Observation::OutboxWritten { .. }
+            | Observation::Published(_)
+            | Observation::DeadPublished(_)
+            | Observation::RelayMarked { .. }
+            | Observation::Projected { .. }
+            | Observation::DatabaseRolledBack(_)
+            | Observation::Healed => {
+                self.books.delivery.take(observation);
+                self.tell(observation);
             }
         }
+        self.report.found.first()
+    }
+
+    fn append(&mut self, events: &[Recorded]) {
+        for recorded in events {
+            for checker in &mut self.checkers {
+                checker.on_event(&self.books, recorded, &mut self.report);
+            }
+            self.books.take(recorded);
+        }
+        self.tell(&Observation::Appended(events));
+    }
+
+    fn tell(&mut self, observation: &Observation<'_>) {
         for checker in &mut self.checkers {
             checker.on(&self.books, observation, &mut self.report);
         }
-        self.report.found.first()
     }
 
     /// What was found so far.
@@ -169,7 +228,7 @@ impl Checks {
         for checker in &mut self.checkers {
             checker.at_end(&self.books, End { history, evidence }, &mut self.report);
         }
-        Verdict { violations: self.report.found, inconclusive: Vec::new() }
+        Verdict { violations: self.report.found, inconclusive: self.report.inconclusive }
     }
 }
 

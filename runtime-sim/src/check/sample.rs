@@ -1,15 +1,19 @@
 //! Hand-made events and runs for the checkers' tests.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wallex_core::currency::Currency;
 use wallex_core::event::{Event, Fact, Recorded, TransferLeg};
 use wallex_core::id::{CommandId, CorrelationId, OwnerId, Position, TransferId, Version, WalletId};
+use wallex_core::limits::PARTITIONS;
 use wallex_core::money::Money;
+use wallex_core::projector::{LedgerEntry, message_of};
 use wallex_core::time::Timestamp;
+use wallex_core::wallet::Wallet;
 
 use super::{Checks, Verdict};
-use crate::history::History;
+use crate::history::{AttemptId, Command, History, Outcome, Snapshot};
 use crate::observe::{Evidence, Moment, Observation};
 
 /// Any instant after the beginning.
@@ -67,6 +71,58 @@ pub(crate) fn transfer(from: &str, v: u64, left: i64, to: &str, w: u64, right: i
     credited.command_id = debited.command_id;
     credited.event_id = debited.command_id.event_id(1);
     [debited, credited]
+}
+
+/// The event, caused by an attempt.
+pub(crate) fn by(attempt: AttemptId, event: Event) -> Event {
+    Event { correlation_id: attempt.correlation(), ..event }
+}
+
+/// Gives events their places in the log.
+pub(crate) fn recorded(events: impl IntoIterator<Item = Event>) -> Vec<Recorded> {
+    (1..).zip(events).map(|(position, event)| Recorded { position: Position(position), event }).collect()
+}
+
+/// Everything as it is at the end of a run in which nothing went wrong.
+pub(crate) fn evidence_of(appends: &[Vec<Event>]) -> Evidence {
+    let log = recorded(appends.iter().flatten().cloned());
+    let mut topic = vec![Vec::new(); usize::from(PARTITIONS)];
+    let mut rows: BTreeMap<WalletId, Wallet> = BTreeMap::new();
+    for recorded in &log {
+        let message = message_of(recorded.position, recorded.event.clone());
+        topic[usize::from(message.partition)].push(message);
+        let event = &recorded.event;
+        let row = rows.entry(event.wallet_id.clone()).or_insert_with(|| Wallet {
+            id: event.wallet_id.clone(),
+            owner_id: OwnerId::parse("o").unwrap(),
+            currency: event.currency,
+            balance: event.balance,
+            version: event.version,
+            created_at: event.occurred_at,
+            updated_at: event.occurred_at,
+        });
+        (row.balance, row.version) = (event.balance, event.version);
+    }
+    let ledger = log.iter().map(|recorded| LedgerEntry::from(&recorded.event)).collect();
+    let (outbox, read_model) = (log.clone(), rows.into_values().collect());
+    Evidence { log, outbox, topic, read_model, ledger, ..Evidence::default() }
+}
+
+/// An answer that shows wallets: name, version, balance.
+pub(crate) fn done(wallets: &[(&str, u64, i64)]) -> Outcome {
+    let shown = wallets.iter().map(|(name, version, balance)| snapshot(name, *version, *balance));
+    Outcome::Done { results: vec![Ok(shown.collect())], replayed: false }
+}
+
+pub(crate) fn snapshot(name: &str, version: u64, balance: i64) -> Snapshot {
+    Snapshot { wallet: wallet(name), balance, version }
+}
+
+/// Shows the run an answer to a read of any wallet.
+pub(crate) fn answer(run: &mut Run, outcome: &Outcome) {
+    let mut history = History::default();
+    history.invoke(at(0), 0, None, Arc::new(Command::ReadModel { wallet: wallet("a"), min_version: 2 }));
+    run.see(&Observation::Answered(&history.attempts()[0], outcome));
 }
 
 /// One append.

@@ -1,0 +1,120 @@
+//! INV-07: every consumer applies a wallet's events in version order, without gap or repeat; the topic receives them in
+//! that order too, where repeats are allowed.
+
+use std::collections::BTreeMap;
+
+use wallex_core::id::WalletId;
+use wallex_core::projector::{Consumer, Projection, WalletChange};
+
+use super::{Books, Checker, Report};
+use crate::observe::Observation;
+
+#[derive(Debug, Default)]
+pub(crate) struct InOrder {
+    published: BTreeMap<WalletId, u64>,
+    projected: BTreeMap<(Consumer, WalletId), u64>,
+}
+
+impl InOrder {
+    fn project(&mut self, consumer: Consumer, wallet: &WalletId, expected: u64, version: u64, report: &mut Report) {
+        let reached = self.projected.entry((consumer, wallet.clone())).or_default();
+        if *reached != expected || version <= expected {
+            report.add(7, Some(wallet), || {
+                format!("{} is at version {reached} and goes from {expected} to {version}", consumer.name())
+            });
+        }
+        *reached = version;
+    }
+}
+
+impl Checker for InOrder {
+    fn on(&mut self, books: &Books, observation: &Observation<'_>, report: &mut Report) {
+        match observation {
+            Observation::Published(message) => {
+                let reached = self.published.entry(message.wallet_id.clone()).or_default();
+                if message.version.0 > *reached + 1 {
+                    report.add(7, Some(&message.wallet_id), || {
+                        format!("version {} was published after version {reached}", message.version)
+                    });
+                }
+                *reached = message.version.0.max(*reached);
+            }
+            Observation::Projected { consumer, changes: Projection::ReadModel(changes), .. } => {
+                for change in changes {
+                    match change {
+                        WalletChange::Insert(row) => self.project(*consumer, &row.id, 0, row.version.0, report),
+                        WalletChange::Update { wallet_id, expected, version, .. } => {
+                            self.project(*consumer, wallet_id, expected.0, version.0, report);
+                        }
+                    }
+                }
+            }
+            Observation::Projected { consumer, changes: Projection::Ledger(entries), .. } => {
+                for entry in entries {
+                    self.project(
+                        *consumer,
+                        &entry.wallet_id,
+                        entry.version.0.saturating_sub(1),
+                        entry.version.0,
+                        report,
+                    );
+                }
+            }
+            // The books have taken the rollback already.
+            Observation::DatabaseRolledBack(_) => self.projected = books.delivery.projected.clone(),
+            Observation::Appended(_)
+            | Observation::Answered(..)
+            | Observation::OutboxWritten { .. }
+            | Observation::DeadPublished(_)
+            | Observation::RelayMarked { .. }
+            | Observation::JournalRecovered { .. }
+            | Observation::Healed => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wallex_core::id::Position;
+    use wallex_core::projector::{Consumer, LedgerEntry, Projection, message_of};
+
+    use crate::check::sample::{Run, append, create, credit};
+    use crate::observe::Observation;
+
+    fn ledger(versions: &[u64]) -> Vec<u8> {
+        let events = [create("a", 10_00), credit("a", 2, 1_00, 11_00, ""), credit("a", 3, 1_00, 12_00, "")];
+        let mut run = Run::of(events.iter().map(|event| append(std::slice::from_ref(event))));
+        for version in versions {
+            let rows = Projection::Ledger(vec![LedgerEntry::from(&events[*version as usize - 1])]);
+            run.see(&Observation::Projected {
+                consumer: Consumer::Ledger,
+                changes: &rows,
+                checkpoints: &[],
+                held: &[],
+                released: &[],
+            });
+        }
+        run.found()
+    }
+
+    #[test]
+    fn a_consumer_that_repeats_or_skips_is_found() {
+        assert!(ledger(&[1, 2, 3]).is_empty());
+        assert_eq!(ledger(&[1, 3]), [7]);
+        assert_eq!(ledger(&[1, 2, 2]), [7]);
+    }
+
+    #[test]
+    fn a_topic_may_repeat_and_may_not_skip() {
+        let events = [create("a", 10_00), credit("a", 2, 1_00, 11_00, ""), credit("a", 3, 1_00, 12_00, "")];
+        let published = |order: &[usize]| {
+            let mut run = Run::of([]);
+            for at in order {
+                run.see(&Observation::Published(&message_of(Position(*at as u64 + 1), events[*at].clone())));
+            }
+            run.found()
+        };
+        assert!(published(&[0, 1, 0, 1, 2]).is_empty());
+        assert_eq!(published(&[0, 2]), [7]);
+    }
+}

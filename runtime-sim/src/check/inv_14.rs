@@ -1,0 +1,58 @@
+//! INV-14: the journal recovers exactly the acknowledged prefix after any crash. What it had reported as durable is there,
+//! in the same order; what follows can only be appends that were on their way. Damage is reported only when there is some.
+
+use super::{Books, Checker, Report};
+use crate::observe::Observation;
+
+#[derive(Debug)]
+pub(crate) struct Recovered;
+
+impl Checker for Recovered {
+    /// `books` are as they were before the crash: the checks take what is new only afterwards.
+    fn on(&mut self, books: &Books, observation: &Observation<'_>, report: &mut Report) {
+        let Observation::JournalRecovered { log, damaged } = observation else { return };
+        if *damaged {
+            return report.add(14, None, || "the journal reports damage that nobody did".to_owned());
+        }
+        let mut recovered = log.iter();
+        for (at, expected) in books.order().enumerate() {
+            let found = recovered.next();
+            if found.is_none_or(|recorded| recorded.event.event_id != expected) {
+                let wallet = books.find(expected).map(|(wallet, _)| wallet);
+                return report.add(14, wallet, || match found {
+                    None => format!("{} of {} durable events were recovered", at, books.events()),
+                    Some(other) => format!("event {at} was {expected} and was recovered as {}", other.event.event_id),
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::sample::{Run, append, create, credit, recorded, transfer};
+    use crate::observe::Observation;
+
+    #[test]
+    fn a_prefix_that_is_too_short_is_found_and_unacknowledged_appends_may_follow() {
+        let events = [create("a", 10_00), create("b", 5_00), credit("a", 2, 1_00, 11_00, "")];
+        let recover = |count: usize| {
+            let mut run = Run::of([append(&events[..1]), append(&events[1..2])]);
+            run.see(&Observation::JournalRecovered { log: &recorded(events[..count].to_vec()), damaged: false });
+            (run.found(), run.checks.books().events())
+        };
+        assert_eq!(recover(1), (vec![14], 2));
+        assert_eq!(recover(2), (vec![], 2));
+        assert_eq!(recover(3), (vec![], 3));
+    }
+
+    #[test]
+    fn half_an_append_that_survives_is_found() {
+        let events = [create("a", 10_00), create("b", 5_00)];
+        let [debit, _] = transfer("a", 2, 7_00, "b", 2, 8_00, 3_00);
+        let mut run = Run::of(events.iter().map(|event| append(std::slice::from_ref(event))));
+        let log = recorded(events.into_iter().chain([debit]));
+        run.see(&Observation::JournalRecovered { log: &log, damaged: false });
+        assert_eq!(run.found(), [1]);
+    }
+}
