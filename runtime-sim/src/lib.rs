@@ -14,6 +14,7 @@
 //! | [`store`] | an event store in memory, with the semantics of the real one |
 //! | [`history`], [`observe`] | what clients saw, and what the world tells the checkers |
 //! | [`check`] | one checker for each invariant |
+//! | [`shrink`] | from a failing plan to a small one |
 //! | [`trace`] | what happened, hashed as it happens |
 
 #[cfg(not(madsim))]
@@ -29,6 +30,7 @@ pub mod history;
 pub mod lane;
 pub mod observe;
 pub mod plan;
+pub mod shrink;
 pub mod store;
 pub mod trace;
 pub mod world;
