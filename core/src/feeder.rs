@@ -11,6 +11,7 @@ use crate::effect::{Completion, Effect, EffectQueue};
 use crate::event::Recorded;
 use crate::id::{EffectId, Position};
 use crate::limits::{FEEDER_PACE, PIPELINE_BATCH_MAX};
+use crate::mutant::{self, Mutant};
 use crate::time::Timestamp;
 
 /// Fills the outbox from the log.
@@ -89,8 +90,14 @@ impl Feeder {
                 self.awaiting.poll_later();
                 self.state = State::Idle;
             }
-            Completion::Done(events) => {
+            Completion::Done(mut events) => {
                 let last = events.last().map_or(self.checkpoint, |recorded| recorded.position);
+                if mutant::on(Mutant::CursorOffByOne) && events.len() > 1 {
+                    events.pop();
+                }
+                if mutant::on(Mutant::DualWrite) && self.head == Position(0) {
+                    events.clear();
+                }
                 let events = Arc::new(events);
                 let id = self.awaiting.expect(&mut self.effects);
                 self.effects.push(Effect::WriteOutbox {

@@ -13,6 +13,7 @@ pub mod index;
 mod leadership;
 pub mod limits;
 pub mod money;
+pub mod mutant;
 pub mod node;
 #[cfg(test)]
 mod pipeline_tests;

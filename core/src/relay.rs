@@ -12,6 +12,7 @@ use crate::effect::{Completion, Effect, EffectQueue, Failure, FailureKind, Relay
 use crate::event::Recorded;
 use crate::id::{EffectId, EventId, Position, WalletId};
 use crate::limits::{DELIVERY_ATTEMPTS_MAX, PIPELINE_BATCH_MAX};
+use crate::mutant::{self, Mutant};
 use crate::projector::{Consumer, DeadLetter, HeldEvent, partition_of};
 use crate::time::Timestamp;
 
@@ -142,6 +143,9 @@ impl Relay {
 
     /// Moves events of held wallets from `open` to `held`.
     fn hold_back(&self, batch: &mut Batch) {
+        if mutant::on(Mutant::DeadLetterHoldsNobody) {
+            return;
+        }
         let (waiting, open): (Vec<_>, Vec<_>) =
             batch.open.iter().cloned().partition(|row| self.held_wallets.contains(&row.event.wallet_id));
         batch.held.extend(waiting.into_iter().map(|row| held(row, None)));
@@ -165,7 +169,11 @@ impl Relay {
             return;
         };
         let results = match completion {
+            Completion::Done(_) if mutant::on(Mutant::RefusedIsPublished) => vec![None; batch.open.len()],
             Completion::Done(results) if results.len() == batch.open.len() => results,
+            Completion::Failed(_) | Completion::Unknown if mutant::on(Mutant::PublishWithoutAck) => {
+                vec![None; batch.open.len()]
+            }
             Completion::Done(_) | Completion::Conflict | Completion::Failed(_) | Completion::Unknown => {
                 // Publishing again is harmless: consumers skip versions that they have.
                 self.state = State::Publishing(batch);
@@ -236,7 +244,7 @@ impl Relay {
             expected: self.checkpoint,
             checkpoint: batch.checkpoint,
             at: self.awaiting.now(),
-            held: batch.held.clone(),
+            held: if mutant::on(Mutant::HeldForgotten) { Vec::new() } else { batch.held.clone() },
             released: batch.released.clone(),
         });
         self.state = State::Marking(batch);

@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 
 use wallex_core::effect::{Failure, FailureKind};
+use wallex_core::mutant::{self, Mutant};
 use wallex_core::time::Timestamp;
 
 use crate::error::{During, JournalError};
@@ -91,7 +92,10 @@ impl<S: Storage> Tail<S> {
         if let Err(error) = file.write_at(&frame.bytes, offset).during("write", &name) {
             return Err(self.cut_back(offset, length, &error));
         }
-        if let Err(error) = file.sync_data().during("sync", &name) {
+        let synced = if mutant::on(Mutant::AckBeforeSync) { Ok(()) } else { file.sync_data().during("sync", &name) };
+        if let Err(error) = synced
+            && !mutant::on(Mutant::SyncErrorIgnored)
+        {
             self.fresh = true;
             return Err(self.cut_back(offset, length, &error));
         }

@@ -13,6 +13,7 @@ use crate::config::IdempotencyMode;
 use crate::effect::{Append, Completion, Effect, KeyRecord, StreamWrite};
 use crate::id::EffectId;
 use crate::limits::DECISIONS_PER_COMMAND_MAX;
+use crate::mutant::{self, Mutant};
 
 impl CommandMachine {
     /// Sends the append that is forming.
@@ -34,6 +35,18 @@ impl CommandMachine {
         };
         if writes.is_empty() && records.is_empty() {
             return self.settle(&commands, &slots);
+        }
+        if mutant::on(Mutant::AnswerBeforeAppend) {
+            let effect = self.effects.id();
+            self.effects.push(Effect::Append(effect, Arc::new(Append { writes, records })));
+            return self.settle(&commands, &slots);
+        }
+        if mutant::on(Mutant::LegsApart) {
+            for write in writes.drain(1.min(writes.len())..) {
+                let effect = self.effects.id();
+                self.effects
+                    .push(Effect::Append(effect, Arc::new(Append { writes: vec![write], records: Vec::new() })));
+            }
         }
         for slot in &slots {
             self.slots[*slot].in_flight = true;
@@ -59,6 +72,12 @@ impl CommandMachine {
 
     pub(super) fn on_appended(&mut self, effect: EffectId, flight: u64, completion: Completion<()>) {
         let attempts = self.flights.get(&flight).map_or(0, |in_flight| in_flight.attempts.len());
+        if completion == Completion::Unknown && mutant::on(Mutant::UnknownIsConflict) {
+            return self.on_appended(effect, flight, Completion::Conflict);
+        }
+        if completion == Completion::Unknown && mutant::on(Mutant::UnknownIsFailure) {
+            return self.land(flight).into_iter().for_each(|failed| self.refuse_all(&failed));
+        }
         match completion {
             Completion::Done(()) => {
                 if let Some(done) = self.land(flight) {
@@ -125,6 +144,10 @@ impl CommandMachine {
         let entry = &mut self.commands[command];
         if let (Some(_), IdempotencyMode::Separate) = (entry.request.idempotency, self.config.idempotency) {
             let is_refusal = entry.answer.as_ref().is_some_and(|answer| answer.outcome.is_err());
+            if is_refusal && mutant::on(Mutant::RefusalNotStored) {
+                self.to_release.extend(entry.request.idempotency.map(|own| (own.key, entry.request.command_id)));
+                return self.answer(command);
+            }
             if let Some(record) = self.record_of(command) {
                 // The events vouch for a success; a refusal leaves no trace but its record, so the answer waits for it.
                 let waiting = is_refusal.then_some(command);

@@ -9,6 +9,7 @@ use super::{FinalAnswer, Request, Success, Work};
 use crate::event::Event;
 use crate::id::{TransferId, WalletId};
 use crate::index::{Index, index};
+use crate::mutant::{self, Mutant};
 use crate::wallet::{Cause, EVENTS_PER_OPERATION_MAX, Events, Operation, Refused, Rejection, Wallet, Wallets};
 
 /// What became of one operation.
@@ -163,6 +164,9 @@ impl CommandMachine {
             snapshots.extend(staged.wallet.clone());
             staged.staged.push(event);
         }
+        if mutant::on(Mutant::AnswerSwapped) {
+            snapshots.reverse();
+        }
         match (transfer_id, &mut snapshots[..]) {
             (Some(transfer_id), [from, to]) => Success::Transfer { transfer_id, from: from.clone(), to: to.clone() },
             (_, _) => Success::Wallet(snapshots.swap_remove(0)),
@@ -196,7 +200,7 @@ impl CommandMachine {
     /// read after the command arrived, or state that the append in formation will prove. If not, the stale slots are
     /// read again and the command waits.
     fn is_fresh(&mut self, command: CommandSlot) -> bool {
-        if self.config.sole_writer {
+        if self.config.sole_writer || mutant::on(Mutant::RefuseFromCache) {
             return true;
         }
         let entry = &self.commands[command];

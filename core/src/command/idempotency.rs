@@ -10,6 +10,7 @@ use super::{Answer, Fingerprint, Idempotency, Unavailable};
 use crate::config::IdempotencyMode;
 use crate::effect::{Completion, Effect, Reservation, Reserve};
 use crate::limits::EFFECT_ATTEMPTS_MAX;
+use crate::mutant::{self, Mutant};
 
 impl CommandMachine {
     /// A command with a key came in.
@@ -17,7 +18,8 @@ impl CommandMachine {
         self.statistics.keyed += 1;
         if let Some(running) = self.keys.get(&idempotency.key) {
             let other = self.commands[*running].request.idempotency;
-            let same = other.is_some_and(|other| other.fingerprint == idempotency.fingerprint);
+            let same = other.is_some_and(|other| other.fingerprint == idempotency.fingerprint)
+                || mutant::on(Mutant::KeyWithoutPayload);
             let refused = self.commands.remove(command);
             return self.reply(&refused.request, if same { Answer::InFlight } else { Answer::KeyReused });
         }
@@ -65,9 +67,10 @@ impl CommandMachine {
 
     fn on_reservation(&mut self, command: CommandSlot, reservation: Reservation) {
         let own = self.commands[command].request.idempotency.map(|idempotency| idempotency.fingerprint);
-        let same = |found: Fingerprint| own == Some(found);
+        let same = |found: Fingerprint| own == Some(found) || mutant::on(Mutant::KeyWithoutPayload);
         let answer = match reservation {
             Reservation::New => return self.proceed(command),
+            Reservation::TakenOver { .. } if mutant::on(Mutant::TakeoverRunsAnew) => return self.proceed(command),
             Reservation::TakenOver { fingerprint, command_id, reserved_at } if same(fingerprint) => {
                 self.commands[command].takeover = Some(Box::new(Takeover::new(reserved_at)));
                 self.commands[command].request.command_id = command_id;

@@ -6,7 +6,8 @@
 
 use super::machine::{CommandMachine, Phase};
 use super::slot::{CommandSlot, Lease, SlotId, Stage};
-use super::{Answer, Unavailable};
+use super::{Answer, Request, Unavailable};
+use crate::mutant::{self, Mutant};
 use std::time::Duration;
 
 /// Deadlines are looked at no more often than this.
@@ -171,6 +172,10 @@ impl CommandMachine {
             self.answer_early(command, Answer::Unavailable(Unavailable::IdempotencyStore));
         }
         for command in unknown {
+            if mutant::on(Mutant::ReleaseAfterUnknown) {
+                let Request { idempotency, command_id, .. } = &self.commands[command].request;
+                self.to_release.extend(idempotency.map(|own| (own.key, *command_id)));
+            }
             self.answer_early(command, Answer::OutcomeUnknown);
         }
     }

@@ -12,6 +12,7 @@ use crate::effect::{Completion, Effect};
 use crate::event::Event;
 use crate::id::EffectId;
 use crate::limits::{EFFECT_ATTEMPTS_MAX, TAKEOVER_CLOCK_MARGIN};
+use crate::mutant::{self, Mutant};
 use crate::time::Timestamp;
 
 /// What a command knows of the attempt it took over.
@@ -58,6 +59,9 @@ impl CommandMachine {
         let Some(takeover) = &entry.takeover else {
             return true;
         };
+        if mutant::on(Mutant::TakeoverWithoutSearch) {
+            return true;
+        }
         let loads = self.loads_of(command);
         match &takeover.search {
             Search::Running { .. } => false,
@@ -78,7 +82,11 @@ impl CommandMachine {
         let wallets: Vec<_> = entry.slots.iter().map(|slot| self.slots[*slot].id.clone()).collect();
         let command_id = entry.request.command_id;
         let not_before = entry.takeover.as_ref().map_or(self.now, |takeover| takeover.reserved_at);
-        let not_before = not_before.minus(TAKEOVER_CLOCK_MARGIN);
+        let not_before = if mutant::on(Mutant::TakeoverLooksTooNear) {
+            not_before.plus(TAKEOVER_CLOCK_MARGIN)
+        } else {
+            not_before.minus(TAKEOVER_CLOCK_MARGIN)
+        };
         let mut awaited = Vec::with_capacity(wallets.len());
         for wallet in wallets {
             let effect = self.expect(PendingEffect::Find(command));

@@ -10,6 +10,7 @@ use super::message::{Consumer, DeadLetter, HeldEvent, LedgerEntry, Message, Proj
 use crate::event::Event;
 use crate::id::{EventId, Version, WalletId};
 use crate::index::{Index, index};
+use crate::mutant::{self, Mutant};
 use crate::wallet::Wallet;
 
 /// What a transaction writes, and what is true when it is done.
@@ -55,7 +56,7 @@ impl Batch {
                 continue;
             }
             let applied = batch.version_of(projector, &message.wallet_id);
-            if message.version <= applied {
+            if message.version <= applied && !mutant::on(Mutant::GuardSkipped) {
                 batch.duplicates += 1;
                 continue;
             }
@@ -80,7 +81,7 @@ impl Batch {
     pub(super) fn of_held(projector: &Projector, wallet: WalletId, events: &[Event], released: Vec<EventId>) -> Self {
         let mut batch = Self::empty(projector.consumer, 0);
         for event in events {
-            if event.version == batch.version_of(projector, &wallet).next() {
+            if event.version == batch.version_of(projector, &wallet).next() && !mutant::on(Mutant::RetryForgets) {
                 batch.apply(projector, event);
             }
         }
@@ -108,6 +109,9 @@ impl Batch {
     }
 
     fn must_wait(&self, projector: &Projector, wallet: &WalletId) -> bool {
+        if mutant::on(Mutant::DeadLetterHoldsEverybody) {
+            return !projector.held_wallets.is_empty() || !self.held.is_empty();
+        }
         let newly_held = || self.held.iter().any(|one| one.wallet_id == *wallet);
         (!projector.held_wallets.is_empty() && projector.held_wallets.contains(wallet))
             || (!self.held.is_empty() && newly_held())

@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::batch::Batch;
-use super::message::{Consumer, HeldEvent, Message, PartitionProgress};
+use super::message::{Consumer, HeldEvent, Message, PartitionProgress, Projection};
 use crate::awaiting::Awaiting;
 use crate::effect::{Completion, Effect, EffectQueue, Failure, FailureKind};
 use crate::event::Event;
 use crate::id::{EffectId, EventId, Version, WalletId};
 use crate::index::{Index, index};
 use crate::limits::{DELIVERY_ATTEMPTS_MAX, PIPELINE_BATCH_MAX, PROJECTED_VERSIONS_CACHED_MAX};
+use crate::mutant::{self, Mutant};
 use crate::time::Timestamp;
 
 /// Projects the events of one consumer's partitions.
@@ -149,7 +150,8 @@ impl Projector {
         self.held_wallets.clear();
         self.versions.clear();
         for partition in progress.into_iter().filter(|one| self.assigned.contains(&one.partition)) {
-            self.offsets.insert(partition.partition, partition.offset);
+            let offset = if mutant::on(Mutant::OffsetsLost) { 0 } else { partition.offset };
+            self.offsets.insert(partition.partition, offset);
             self.held_wallets.extend(partition.held_wallets);
         }
         self.awaiting.succeeded();
@@ -274,17 +276,36 @@ impl Projector {
     }
 
     fn write(&mut self, batch: Batch) {
+        let mut checkpoints = batch.checkpoints.clone();
+        if mutant::on(Mutant::OffsetBeforeRow) {
+            let checkpoints = std::mem::take(&mut checkpoints);
+            let first = self.offsets_alone(checkpoints);
+            self.effects.push(first);
+        }
         let effect = self.awaiting.expect(&mut self.effects);
         self.effects.push(Effect::Project {
             effect,
             consumer: self.consumer,
             changes: batch.changes.clone(),
-            checkpoints: batch.checkpoints.clone(),
-            held: batch.held.clone(),
+            checkpoints,
+            held: if mutant::on(Mutant::HeldForgotten) { Vec::new() } else { batch.held.clone() },
             released: batch.released.clone(),
             at: self.awaiting.now(),
         });
         self.state = State::Writing(batch);
+    }
+
+    /// A transaction that moves offsets and writes no row, as only [`Mutant::OffsetBeforeRow`] wants it.
+    fn offsets_alone(&mut self, checkpoints: Vec<(u16, u64, u64)>) -> Effect {
+        Effect::Project {
+            effect: self.effects.id(),
+            consumer: self.consumer,
+            changes: Projection::Ledger(Vec::new()),
+            checkpoints,
+            held: Vec::new(),
+            released: Vec::new(),
+            at: self.awaiting.now(),
+        }
     }
 
     pub(crate) fn on_projected(&mut self, effect: EffectId, completion: Completion<()>) {

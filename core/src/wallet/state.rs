@@ -9,6 +9,7 @@ use crate::currency::Currency;
 use crate::event::{Event, Fact};
 use crate::id::{OwnerId, Version, WalletId};
 use crate::money::{Amount, Money};
+use crate::mutant::{self, Mutant};
 use crate::time::Timestamp;
 
 /// A wallet as it stands after some event.
@@ -145,6 +146,10 @@ impl Wallet {
     }
 
     pub(super) fn balance_after_debit(&self, amount: Money) -> Result<Money, Rejection> {
+        if mutant::on(Mutant::Overdraft) {
+            let after = self.balance.minor_units() - amount.minor_units();
+            return Ok(Money::from_minor_units(after as i64, self.currency));
+        }
         self.balance.minus(amount).ok_or_else(|| Rejection::InsufficientFunds {
             wallet_id: self.id.clone(),
             balance: self.balance,

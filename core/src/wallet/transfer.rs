@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{Cause, Rejection, Wallet};
 use crate::event::{Event, Fact, TransferLeg};
 use crate::id::{TransferId, WalletId};
-use crate::money::Amount;
+use crate::money::{Amount, Money};
+use crate::mutant::{self, Mutant};
 
 /// Move money from one wallet to another of the same currency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +35,10 @@ impl Transfer {
         }
         let amount = from.in_own_currency(self.amount)?;
         let from_balance = from.balance_after_debit(amount)?;
-        let to_balance = to.balance_after_credit(amount)?;
+        let mut to_balance = to.balance_after_credit(amount)?;
+        if mutant::on(Mutant::MoneyLost) {
+            to_balance = Money::from_minor_units(to_balance.minor_units() as i64 - 1, to.currency);
+        }
         let transfer_id = TransferId::from(cause.command_id.event_id(index));
         let leg = |counterparty: &WalletId| Some(TransferLeg { transfer_id, counterparty: counterparty.clone() });
         let debited = Fact::Debited { transfer: leg(&to.id) };
