@@ -15,6 +15,7 @@
 //! | [`history`], [`observe`] | what clients saw, and what the world tells the checkers |
 //! | [`check`] | one checker for each invariant |
 //! | [`shrink`] | from a failing plan to a small one |
+//! | [`page`] | a run as a page to look at |
 //! | [`trace`] | what happened, hashed as it happens |
 
 #[cfg(not(madsim))]
@@ -29,6 +30,7 @@ pub mod fakes;
 pub mod history;
 pub mod lane;
 pub mod observe;
+pub mod page;
 pub mod plan;
 pub mod shrink;
 pub mod store;
