@@ -13,6 +13,9 @@ use crate::raw::log::Log;
 use crate::raw::staged::StagedStream;
 use crate::storage::Storage;
 
+/// Most streams of one append.
+const STREAMS_MAX: usize = 1_000;
+
 /// What is to be done with an append.
 #[derive(Debug)]
 pub(crate) enum Decision {
@@ -34,6 +37,9 @@ impl<S: Storage> Log<S> {
         }
         if append.events.is_empty() {
             return Ok((Decision::Refused(Refusal::Malformed("an append without events")), false));
+        }
+        if append.streams.len() > STREAMS_MAX {
+            return Ok((Decision::Refused(Refusal::Malformed("an append to more than 1,000 streams")), false));
         }
         if append.bytes() > super::APPEND_BYTES_MAX {
             return Ok((Decision::Refused(Refusal::TooLarge), false));

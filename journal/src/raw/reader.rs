@@ -128,6 +128,12 @@ impl<S: Storage> Reader<S> {
         self.fetch(&wanted, limits.bytes)
     }
 
+    /// How many segment files there are.
+    #[must_use]
+    pub fn segments(&self) -> u32 {
+        self.shared.segment_count()
+    }
+
     /// Makes the next segment file ready, unless one is, so that the writer need not. For the background; says whether
     /// there was something to do.
     ///
