@@ -16,7 +16,7 @@ docker_engine() {
 compose() {
     SERVICES_POSTGRES_PORT="$postgres_port" SERVICES_REDIS_PORT="$redis_port" SERVICES_KAFKA_PORT="$kafka_port" \
         SERVICES_KAFKA_PROXIED_PORT="$kafka_proxied_port" SERVICES_KAFKA_PROXY_PORT="$kafka_proxy_port" \
-        docker compose -p wallex-services -f "$here/compose.yml" "$@"
+        docker compose -p "wallex-services-$kafka_port-$redis_port" -f "$here/compose.yml" "$@"
 }
 
 docker_up() {
