@@ -1,17 +1,17 @@
 //! The deterministic simulator: the very [`wallex_core::node::Node`] of the service, in a world where time, order and
 //! randomness come from one seed (INV-13).
 //!
-//! Today it proves the ground that the rest stands on: a node runs under madsim, a seed gives one trace, and the hash of
-//! that trace, contents included, is the same every time.
+//! A plan is made from the seed, the world runs it on madsim, checkers watch at every step and judge at the end, and the
+//! hash of the trace, contents included, is the same every time.
 //!
 //! | module | owns |
 //! |---|---|
 //! | [`plan`] | what a run does, as data made from its seed |
 //! | [`chance`] | randomness, by concern |
 //! | [`lane`] | the names of the nodes |
-//! | [`world`] | one run: clients, the node, and the tasks that complete its effects |
+//! | [`world`] | one run: clients, instances, servers, network and faults |
 //! | [`fakes`] | event store, database, broker, leases, disk |
-//! | [`store`] | an event store in memory, with the semantics of the real one |
+//! | [`marks`] | situations worth reaching |
 //! | [`history`], [`observe`] | what clients saw, and what the world tells the checkers |
 //! | [`check`] | one checker for each invariant |
 //! | [`shrink`] | from a failing plan to a small one |
@@ -26,13 +26,17 @@ compile_error!(
 
 pub mod chance;
 pub mod check;
+pub mod cli;
 pub mod fakes;
 pub mod history;
 pub mod lane;
+pub mod marks;
+mod network;
 pub mod observe;
 pub mod page;
 pub mod plan;
+pub mod report;
 pub mod shrink;
-pub mod store;
+pub mod sweep;
 pub mod trace;
 pub mod world;

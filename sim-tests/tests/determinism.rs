@@ -2,30 +2,37 @@
 
 use std::process::Command;
 
-use wallex_sim::world::{Options, run};
+use wallex_sim::plan::{Plan, Preset, Topology, generate};
+use wallex_sim::world::{Ending, run};
 
-fn options(seed: u64) -> Options {
-    Options { seed, commands: 300, keep_trace: false }
+const COMMANDS: usize = 200;
+
+fn plan(seed: u64) -> Plan {
+    let topology = if seed % 2 == 0 { Topology::Production } else { Topology::Embedded };
+    generate(seed, Preset::Default, topology, COMMANDS)
 }
 
 #[test]
 fn the_same_seed_gives_the_same_trace_twice_in_one_process() {
     for seed in 1..=8 {
-        let (first, second) = (run(options(seed)), run(options(seed)));
-        assert_eq!(first, second, "seed {seed}");
-        assert!(first.done > 200, "seed {seed}: a workload that is mostly refused proves nothing");
+        let (first, second) = (run(&plan(seed), false), run(&plan(seed), true));
+        assert_eq!(first.trace_hash, second.trace_hash, "seed {seed}");
+        assert_eq!((first.steps, first.messages, first.tally), (second.steps, second.messages, second.tally));
+        assert_eq!(first.ending(), Ending::Passed, "seed {seed}: {:?} {:?}", first.panic, first.violation());
+        assert!(first.tally.events > 20, "seed {seed}: a workload that is mostly refused proves nothing");
+        assert_eq!(second.records.len() as u64, second.steps);
     }
 }
 
 #[test]
 fn another_seed_gives_another_trace() {
-    assert_ne!(run(options(1)).trace_hash, run(options(2)).trace_hash);
+    assert_ne!(run(&plan(1), false).trace_hash, run(&plan(2), false).trace_hash);
 }
 
 #[test]
 fn the_same_seed_gives_the_same_trace_in_two_processes() {
     if let Ok(seed) = std::env::var("WALLEX_TRACE_OF_SEED") {
-        println!("trace hash {}", run(options(seed.parse().unwrap())).trace_hash);
+        println!("trace hash {}", run(&plan(seed.parse().unwrap()), false).trace_hash);
         return;
     }
     for seed in [7_u64, 42] {
@@ -41,6 +48,6 @@ fn the_same_seed_gives_the_same_trace_in_two_processes() {
         };
         let (first, second) = (hash(), hash());
         assert_eq!(first, second, "seed {seed}");
-        assert_eq!(first, run(options(seed)).trace_hash, "seed {seed}: another process, another trace");
+        assert_eq!(first, run(&plan(seed), false).trace_hash, "seed {seed}: another process, another trace");
     }
 }

@@ -1,0 +1,221 @@
+//! Faults happen here: what the plan says, when it says it.
+
+use wallex_core::effect::Input;
+use wallex_core::id::Version;
+use wallex_core::projector::Consumer;
+
+use super::packet::{Event, Packet, Undo};
+use super::state::World;
+use crate::lane::Lane;
+use crate::network::Spell;
+use crate::plan::{Fault, Server};
+use crate::trace::{Kind, Note};
+
+impl World {
+    /// A fault of the plan begins.
+    pub(super) fn inflict(&mut self, number: usize) {
+        if self.healed {
+            return;
+        }
+        let plan = std::sync::Arc::clone(&self.plan);
+        let Some(planned) = plan.faults.get(number) else { return };
+        let fault = &planned.fault;
+        let (now, until) = (self.now(), self.now() + fault.lasts_ms() * 1_000);
+        self.step(lane_of(fault), Kind::Fault, None, 0, fault, || Note {
+            name: fault.name().to_owned(),
+            text: serde_json::to_string(fault).unwrap_or_default(),
+            ..Note::default()
+        });
+        match *fault {
+            Fault::Crash { instance, after_effects: 0, down_ms } => self.crash(instance, down_ms * 1_000),
+            Fault::Crash { instance, after_effects, down_ms } => {
+                self.slot(instance).dying = Some((after_effects, down_ms * 1_000));
+            }
+            Fault::PowerCut { after_operations, down_ms } => {
+                let slot = self.slot(0);
+                slot.disk.crash_at(slot.disk.operations() + u64::from(after_operations));
+                slot.power_cut = Some(down_ms * 1_000);
+            }
+            Fault::GracefulRestart { instance, .. } => {
+                self.slot(instance).drain = Some(until);
+                self.nudge_instance(instance);
+            }
+            Fault::Pause { instance, .. } => self.slot(instance).paused_until = until,
+            Fault::ServerDown { server, .. } => {
+                self.servers.goes_down(server);
+                self.at(until, Event::Undo(Undo::ServerUp(server)));
+            }
+            Fault::Partition { from, to, direction, .. } => {
+                self.network.cast(until, Spell::Cut { from, to, direction });
+            }
+            Fault::Isolate { node, .. } => self.network.cast(until, Spell::Isolated(node)),
+            Fault::BadNetwork { loss_ppm, duplicates_ppm, extra_delay_us, .. } => {
+                self.network.cast(until, Spell::Bad { loss_ppm, duplicates_ppm, extra_delay_us });
+            }
+            Fault::Slow { node, extra_us, .. } => self.network.cast(until, Spell::Slow { node, extra_us }),
+            Fault::LostAnswers { server, percent, .. } => {
+                self.network.cast(until, Spell::LostAnswers { server, percent });
+            }
+            Fault::ClockJump { instance, by_ms } => {
+                self.slot(instance).skew_us += by_ms * 1_000;
+                self.nudge_instance(instance);
+            }
+            Fault::LeasesLost => self.servers.leases.crash(),
+            Fault::RebalanceStorm { consumer, times, gap_ms } => {
+                for storm in 0..u64::from(times) {
+                    self.at(now + storm * gap_ms * 1_000, Event::Rebalance(consumer));
+                }
+            }
+            Fault::PoisonRows { consumer, wallet, .. } => self.poison(consumer, wallet, false, until),
+            Fault::PoisonMessages { wallet, garbled, .. } => self.poison(Consumer::Relay, wallet, garbled, until),
+            Fault::Leaderless { partition, .. } => {
+                self.servers.broker.set_leader(partition, false);
+                self.at(until, Event::Undo(Undo::Leader(partition)));
+            }
+            Fault::DiskFull { .. } => {
+                let disk = &self.slot(0).disk;
+                disk.set_capacity(Some(disk.used()));
+                self.at(until, Event::Undo(Undo::DiskRoom));
+            }
+            Fault::SyncsFail { count } => self.slot(0).disk.fail_syncs(u64::from(count)),
+        }
+    }
+
+    /// A fault of the plan is over.
+    pub(super) fn undo(&mut self, undo: &Undo) {
+        match undo {
+            Undo::ServerUp(server) => self.servers.comes_up(*server),
+            Undo::Cure { consumer, wallet, version, garbled } => {
+                let version = Version(*version);
+                if *garbled {
+                    self.servers.broker.garbled().cure(*consumer, wallet.clone(), version);
+                } else if *consumer == Consumer::Relay {
+                    self.servers.broker.poison().cure(*consumer, wallet.clone(), version);
+                } else {
+                    self.servers.database.poison().cure(*consumer, wallet.clone(), version);
+                }
+            }
+            Undo::Leader(partition) => self.servers.broker.set_leader(*partition, true),
+            Undo::DiskRoom => self.slot(0).disk.set_capacity(None),
+        }
+    }
+
+    /// The plan's faults are over; what is broken comes back.
+    pub(super) fn heal(&mut self) {
+        self.healed = true;
+        self.network.heal();
+        for slot in &mut self.slots {
+            slot.dying = None;
+            slot.paused_until = 0;
+            slot.power_cut = None;
+            if !slot.disk.has_crashed() {
+                slot.disk.crash_at(u64::MAX);
+            }
+            slot.disk.set_capacity(None);
+            slot.disk.fail_syncs(0);
+        }
+        for server in Server::ALL {
+            while !self.servers.is_up(server) {
+                self.servers.comes_up(server);
+            }
+        }
+        self.servers.broker.heal();
+        self.servers.broker.poison().cure_all();
+        self.servers.broker.garbled().cure_all();
+        self.servers.database.poison().cure_all();
+        for instance in 0..self.plan.options.instances {
+            self.nudge_instance(instance);
+        }
+        self.step(Lane::Database, Kind::Heal, None, 0, &(), || super::state::named("heal"));
+        self.observe(&crate::observe::Observation::Healed);
+    }
+
+    fn slot(&mut self, instance: u8) -> &mut super::state::Slot {
+        let places = self.slots.len();
+        &mut self.slots[usize::from(instance) % places]
+    }
+
+    fn nudge_instance(&self, instance: u8) {
+        let place = usize::from(instance) % self.slots.len();
+        self.nudge(Lane::Instance(place as u8));
+    }
+
+    /// A process dies at once. An embedded one takes the machine with it, half of the time.
+    fn crash(&mut self, instance: u8, down_us: u64) {
+        let place = (usize::from(instance) % self.slots.len()) as u8;
+        if self.embedded() && self.slots[0].life.is_some() && self.disks.percent(50) {
+            self.cut_power(down_us);
+        } else {
+            self.die(place, down_us);
+        }
+    }
+
+    /// The next event of a wallet, and a later one, are refused for a while.
+    fn poison(&mut self, consumer: Consumer, wallet: u16, garbled: bool, until: u64) {
+        let wallet = self.names.wallet(wallet);
+        let newest = self.checks.books().entries(&wallet).len() as u64;
+        for version in [newest + 1, newest + 4] {
+            let refused = (consumer, wallet.clone(), Version(version));
+            if garbled {
+                self.servers.broker.garbled().refuse(refused.0, refused.1, refused.2);
+            } else if consumer == Consumer::Relay {
+                self.servers.broker.poison().refuse(refused.0, refused.1, refused.2);
+            } else {
+                self.servers.database.poison().refuse(refused.0, refused.1, refused.2);
+            }
+            self.at(until, Event::Undo(Undo::Cure { consumer, wallet: wallet.clone(), version, garbled }));
+        }
+    }
+
+    /// The broker moves partitions about.
+    pub(super) fn rebalance(&mut self, consumer: Consumer) {
+        let _notices = self.servers.groups.rebalance(consumer);
+        self.tell_partitions(consumer);
+    }
+
+    /// Instances are told that the log has grown.
+    pub(super) fn hint_log(&mut self) {
+        self.servers.log_hinted = false;
+        let head = match &self.servers.inside {
+            Some(inside) => inside.told,
+            None => self.servers.store.head(),
+        };
+        for place in 0..self.slots.len() {
+            if let Some(life) = self.slots[place].life {
+                let input = Input::LogAdvanced(head);
+                self.send(Lane::EventStore, Lane::Instance(place as u8), Packet::Feed { life, input });
+            }
+        }
+    }
+
+    /// Members are told that there are messages.
+    pub(super) fn hint_messages_now(&mut self) {
+        self.servers.messages_hinted = false;
+        for place in 0..self.slots.len() {
+            if let Some(life) = self.slots[place].life {
+                for consumer in [Consumer::ReadModel, Consumer::Ledger] {
+                    let input = Input::MessagesAvailable(consumer);
+                    self.send(Lane::Broker, Lane::Instance(place as u8), Packet::Feed { life, input });
+                }
+            }
+        }
+    }
+}
+
+/// Where a fault is drawn.
+fn lane_of(fault: &Fault) -> Lane {
+    match fault {
+        Fault::Crash { instance, .. }
+        | Fault::GracefulRestart { instance, .. }
+        | Fault::Pause { instance, .. }
+        | Fault::ClockJump { instance, .. } => Lane::Instance(*instance),
+        Fault::ServerDown { server, .. } | Fault::LostAnswers { server, .. } => server.lane(),
+        Fault::Partition { from, .. } => *from,
+        Fault::Isolate { node, .. } | Fault::Slow { node, .. } => *node,
+        Fault::BadNetwork { .. } => Lane::Database,
+        Fault::LeasesLost => Lane::Leases,
+        Fault::RebalanceStorm { .. } | Fault::PoisonMessages { .. } | Fault::Leaderless { .. } => Lane::Broker,
+        Fault::PoisonRows { .. } => Lane::Database,
+        Fault::PowerCut { .. } | Fault::DiskFull { .. } | Fault::SyncsFail { .. } => Lane::EventStore,
+    }
+}

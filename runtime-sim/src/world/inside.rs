@@ -1,0 +1,182 @@
+//! What an embedded instance has inside: the very journal of the service on a disk that can fail, and a broker in memory.
+//!
+//! Both live and die with the process. The disk stays; after a power cut the next process finds what a seed says of what
+//! was not synced (INV-14). The database is a file beside it, and loses its newest commits.
+
+use std::sync::Arc;
+
+use wallex_core::effect::{Append, Completion, Effect, Input, Load};
+use wallex_core::event::Recorded;
+use wallex_core::id::{EffectId, Position, Version, WalletId};
+use wallex_core::projector::Message;
+use wallex_core::time::Timestamp;
+
+use super::packet::{Event, Packet};
+use super::state::World;
+use crate::fakes::{EmbeddedBroker, EmbeddedStore, InstanceId};
+use crate::history::Snapshot;
+use crate::lane::Lane;
+use crate::marks::Mark;
+use crate::observe::Observation;
+
+/// How long a process that cannot go on stays until it is started again, in microseconds.
+const SUPERVISOR_US: u64 = 250_000;
+/// So often, in a hundred groups, the journal does its background work.
+const MAINTENANCE_PERCENT: u32 = 2;
+/// Events read at once.
+const READ_MAX: usize = 4_096;
+
+/// The insides of the one process.
+#[derive(Debug, Default)]
+pub(super) struct Inside {
+    pub(super) store: Option<EmbeddedStore>,
+    pub(super) broker: EmbeddedBroker,
+    /// The checkers know of everything up to here.
+    pub(super) told: Position,
+}
+
+impl World {
+    /// Opens the journal; says whether the process can run.
+    pub(super) fn open_journal(&mut self) -> bool {
+        let disk = self.slots[0].disk.clone();
+        match EmbeddedStore::open(disk, self.plan.options.segment_bytes) {
+            Ok((store, recovery)) => {
+                if recovery.torn.is_some() {
+                    self.mark(Mark::TornTailCut);
+                }
+                let log = store.log().unwrap_or_default();
+                let told = self.servers.inside.as_ref().map_or(Position(0), |inside| inside.told);
+                let fresh: Vec<Recorded> = log.iter().filter(|one| one.position > told).cloned().collect();
+                if !fresh.is_empty() {
+                    self.mark(Mark::UnacknowledgedRecovered);
+                }
+                if let Some(inside) = &mut self.servers.inside {
+                    inside.told = store.position().max(told);
+                    inside.broker = EmbeddedBroker::start(&self.servers.database);
+                    inside.store = Some(store);
+                }
+                self.appended(&fresh);
+                self.observe(&Observation::JournalRecovered { log: &log, damaged: false });
+                true
+            }
+            Err(error) => {
+                let damaged = matches!(error, wallex_journal::JournalError::Damaged(_));
+                if damaged {
+                    self.observe(&Observation::JournalRecovered { log: &[], damaged });
+                }
+                false
+            }
+        }
+    }
+
+    pub(super) fn append_group(&mut self, life: InstanceId, from: Lane, group: &[(EffectId, Arc<Append>)]) {
+        let now = self.time();
+        let maintained = self.service.percent(MAINTENANCE_PERCENT);
+        let Some(store) = self.servers.inside.as_mut().and_then(|inside| inside.store.as_mut()) else { return };
+        let inputs = store.append(now, group);
+        if maintained {
+            // A disk that is full or fails loses nothing here.
+            let _full = store.maintain(now);
+        }
+        let (crashed, stopped) = (store.disk().has_crashed(), store.stopped().is_some());
+        if crashed {
+            let down_us = self.slots[0].power_cut.take().unwrap_or(SUPERVISOR_US);
+            self.mark(Mark::PowerCutInWrite);
+            return self.cut_power(down_us);
+        }
+        self.tell_appended(now, group);
+        for input in inputs {
+            self.send(Lane::EventStore, from, Packet::Feed { life, input });
+        }
+        if stopped && self.slots[0].dying.is_none() {
+            // The operator is told by the health check, and starts it again.
+            self.mark(Mark::JournalStopped);
+            self.slots[0].dying = Some((200, SUPERVISOR_US));
+        }
+    }
+
+    /// What is in the journal now and was not before, append by append.
+    fn tell_appended(&mut self, now: Timestamp, group: &[(EffectId, Arc<Append>)]) {
+        let Some(inside) = &mut self.servers.inside else { return };
+        let Some(store) = &mut inside.store else { return };
+        if store.position() <= inside.told {
+            return;
+        }
+        let read = Effect::ReadLog { effect: EffectId(0), after: inside.told, limit: READ_MAX };
+        let Some(Input::LogRead(_, Completion::Done(fresh))) = store.perform(now, read) else { return };
+        inside.told = fresh.last().map_or(inside.told, |last| last.position);
+        let mut rest = &fresh[..];
+        for (_, append) in group {
+            let events = append.writes.iter().map(|write| write.events.len()).sum::<usize>().min(rest.len());
+            let first = append.writes.first().and_then(|write| write.events.first());
+            if first.map(|event| event.event_id) == rest.first().map(|recorded| recorded.event.event_id) {
+                let (appended, after) = rest.split_at(events);
+                self.appended(appended);
+                rest = after;
+            }
+        }
+        self.appended(rest);
+    }
+
+    pub(super) fn perform_in_journal(&mut self, now: Timestamp, effect: Effect) -> Option<Input> {
+        self.servers.inside.as_mut()?.store.as_mut()?.perform(now, effect)
+    }
+
+    pub(super) fn look_into_journal(&mut self, wallet: &WalletId) -> Option<Snapshot> {
+        let now = self.time();
+        let load = Effect::Load(EffectId(0), vec![Load { wallet: wallet.clone(), known: Version(0) }]);
+        let Some(Input::Loaded(_, Completion::Done(loaded))) = self.perform_in_journal(now, load) else { return None };
+        loaded.into_iter().next()?.snapshot.as_ref().map(Snapshot::of)
+    }
+
+    pub(super) fn perform_in_memory(&mut self, now: Timestamp, effect: Effect) -> Option<Input> {
+        let Effect::Publish(_, events) = &effect else {
+            return self.servers.inside.as_mut()?.broker.perform(now, effect);
+        };
+        let mut partitions: Vec<(u16, usize)> = Vec::new();
+        let inside = self.servers.inside.as_mut()?;
+        for row in events.iter() {
+            let partition = wallex_core::projector::partition_of(&row.event.wallet_id);
+            if !partitions.iter().any(|(known, _)| *known == partition) {
+                partitions.push((partition, inside.broker.messages(partition).len()));
+            }
+        }
+        let input = inside.broker.perform(now, effect);
+        let fresh: Vec<Message> = partitions
+            .iter()
+            .flat_map(|(partition, before)| inside.broker.messages(*partition)[*before..].iter().cloned())
+            .collect();
+        for message in &fresh {
+            self.observe(&Observation::Published(message));
+        }
+        if !fresh.is_empty() {
+            self.hint_messages();
+        }
+        input
+    }
+
+    /// The power goes: the process is gone, and so is what was not synced.
+    pub(super) fn cut_power(&mut self, down_us: u64) {
+        let seed = self.disks.draw();
+        let disk = self.slots[0].disk.restart(seed);
+        self.die(0, down_us);
+        self.slots[0].disk = disk;
+        let unsynced = self.servers.database.unsynced();
+        if unsynced > 0 {
+            let kept = self.disks.below(unsynced as u64 + 1) as usize;
+            self.servers.database.crash(kept);
+            if kept < unsynced {
+                self.mark(Mark::DatabaseRolledBack);
+                let left = self.evidence(Vec::new());
+                self.observe(&Observation::DatabaseRolledBack(&left));
+            }
+        }
+    }
+
+    /// The embedded database makes its commits safe from time to time.
+    pub(super) fn sync_database(&mut self) {
+        self.servers.database.sync();
+        let next = self.now() + self.service.between(20_000, 400_000);
+        self.at(next, Event::Sync);
+    }
+}

@@ -1,0 +1,351 @@
+//! The servers: fakes that are up or down, take their time, and lose their connections when they die.
+//!
+//! A request that arrives waits for the server to get round to it. What a server carries out is told to the checkers at
+//! that moment, whether its answer ever arrives or not.
+
+use wallex_core::effect::{Completion, Effect, Input};
+use wallex_core::event::Recorded;
+use wallex_core::projector::{Consumer, Message};
+use wallex_core::time::Timestamp;
+
+use super::inside::Inside;
+use super::packet::{Event, Miss, Packet, completing};
+use super::state::World;
+use crate::fakes::database::Durability;
+use crate::fakes::leases::Holder;
+use crate::fakes::{Broker, Database, EventStore, Groups, InstanceId, LeaseStore};
+use crate::history::Snapshot;
+use crate::lane::Lane;
+use crate::marks::Mark;
+use crate::observe::Observation;
+use crate::plan::Server;
+
+/// A member that is not heard of for so long loses its partitions, in microseconds.
+const SESSION_US: u64 = 3_000_000;
+/// Nobody listens: so often, in a hundred, the caller is told.
+const REFUSED_PERCENT: u32 = 80;
+
+/// The servers' state. What a crash takes is in the fakes.
+pub(super) struct Servers {
+    pub(super) store: EventStore,
+    pub(super) database: Database,
+    pub(super) broker: Broker,
+    pub(super) groups: Groups,
+    pub(super) leases: LeaseStore,
+    /// Instead of event store and broker, when embedded.
+    pub(super) inside: Option<Inside>,
+    up: [Power; 4],
+    pub(super) heard: std::collections::BTreeMap<InstanceId, u64>,
+    pub(super) log_hinted: bool,
+    pub(super) messages_hinted: bool,
+}
+
+/// Whether a server runs, and how often it has died. Several faults may keep it down at once.
+#[derive(Clone, Copy, Default)]
+struct Power {
+    down: u32,
+    epoch: u32,
+}
+
+impl Servers {
+    pub(super) fn new(embedded: bool) -> Self {
+        let durability = if embedded { Durability::AtSync } else { Durability::AtCommit };
+        Self {
+            store: EventStore::default(),
+            database: Database::new(durability),
+            broker: Broker::default(),
+            groups: Groups::default(),
+            leases: LeaseStore::default(),
+            inside: embedded.then(Inside::default),
+            up: [Power::default(); 4],
+            heard: std::collections::BTreeMap::new(),
+            log_hinted: false,
+            messages_hinted: false,
+        }
+    }
+
+    pub(super) fn goes_down(&mut self, server: Server) {
+        let power = &mut self.up[server as usize];
+        power.down += 1;
+        power.epoch += 1;
+        match server {
+            Server::Leases => self.leases.crash(),
+            Server::Broker => {
+                self.groups.crash();
+                self.heard.clear();
+            }
+            Server::EventStore | Server::Database => {}
+        }
+    }
+
+    pub(super) fn comes_up(&mut self, server: Server) {
+        let power = &mut self.up[server as usize];
+        power.down = power.down.saturating_sub(1);
+    }
+
+    /// Everything inside a process dies with it: what was asked is never done.
+    pub(super) fn die_inside(&mut self) {
+        self.leases.crash();
+        for power in &mut self.up {
+            power.epoch += 1;
+        }
+    }
+
+    pub(super) fn is_up(&self, server: Server) -> bool {
+        self.up[server as usize].down == 0
+    }
+}
+
+fn server_of(lane: Lane) -> Option<Server> {
+    match lane {
+        Lane::EventStore => Some(Server::EventStore),
+        Lane::Database => Some(Server::Database),
+        Lane::Broker => Some(Server::Broker),
+        Lane::Leases => Some(Server::Leases),
+        Lane::Client(_) | Lane::Instance(_) => None,
+    }
+}
+
+impl World {
+    /// A packet has come to a server.
+    pub(super) fn arrive(&mut self, from: Lane, to: Lane, packet: Packet) {
+        let Some(server) = server_of(to) else { return };
+        if !self.servers.is_up(server) {
+            let told = self.service.percent(REFUSED_PERCENT);
+            if let Packet::Perform { life, effect, .. } = &packet
+                && let (Some((effect, _)), true) = (completing(effect), told)
+            {
+                self.send(to, from, Packet::Miss { life: *life, effect, how: Miss::Refused });
+            }
+            return;
+        }
+        let now = self.now();
+        let (least, most) = self.plan.options.service_us;
+        let takes = if self.embedded() { self.service.between(20, 200) } else { self.service.between(least, most) };
+        let at = now + takes + self.network.slowness(now, to);
+        let epoch = self.servers.up[server as usize].epoch;
+        self.at(at, Event::Serve { server, epoch, from, packet });
+    }
+
+    /// A server gets round to a request. One that has started again since knows nothing of it.
+    pub(super) fn serve(&mut self, server: Server, epoch: u32, from: Lane, packet: Packet) {
+        let lane = server.lane();
+        if self.servers.up[server as usize].epoch != epoch {
+            if let Packet::Perform { life, effect, .. } = &packet
+                && let Some((effect, _)) = completing(effect)
+            {
+                self.send(lane, from, Packet::Miss { life: *life, effect, how: Miss::Unknown });
+            }
+            return;
+        }
+        let answer = match packet {
+            Packet::Perform { life, clock, effect } => {
+                let input = self.perform(server, life, clock, effect);
+                input.map(|input| Packet::Feed { life, input })
+            }
+            Packet::Lookup { life, number, wallet } => {
+                let snapshot = match server {
+                    Server::EventStore if self.embedded() => self.look_into_journal(&wallet),
+                    Server::EventStore => self.servers.store.stream(&wallet, 0).next_back().map(|event| Snapshot {
+                        wallet: wallet.clone(),
+                        balance: i64::try_from(event.balance.minor_units()).unwrap_or(i64::MAX),
+                        version: event.version.0,
+                    }),
+                    Server::Database => self.servers.database.wallet(&wallet).map(Snapshot::of),
+                    Server::Broker | Server::Leases => None,
+                };
+                Some(Packet::Found { life, number, snapshot })
+            }
+            Packet::Member { life } => {
+                self.member(life);
+                None
+            }
+            Packet::AppendGroup { life, group } => {
+                self.append_group(life, from, &group);
+                None
+            }
+            Packet::Submit { .. }
+            | Packet::Read { .. }
+            | Packet::Reply { .. }
+            | Packet::Feed { .. }
+            | Packet::Miss { .. }
+            | Packet::Found { .. }
+            | Packet::Assigned { .. } => None,
+        };
+        let Some(answer) = answer else { return };
+        let now = self.now();
+        if self.network.loses_answer(now, server) {
+            self.mark(Mark::PerformedUnheard);
+            return;
+        }
+        self.send(lane, from, answer);
+    }
+
+    fn perform(&mut self, server: Server, life: InstanceId, clock: Timestamp, effect: Effect) -> Option<Input> {
+        let now = self.time();
+        match server {
+            Server::EventStore if self.embedded() => self.perform_in_journal(now, effect),
+            Server::EventStore => self.perform_in_store(now, life, effect),
+            Server::Database => {
+                let told = effect.clone();
+                let before = self.servers.database.outbox().count();
+                let input = self.servers.database.perform(now, effect);
+                self.tell_commit(&told, before, input.as_ref());
+                input
+            }
+            Server::Broker if self.embedded() => self.perform_in_memory(now, effect),
+            Server::Broker => self.perform_in_broker(now, effect),
+            Server::Leases => {
+                let leader = self.servers.leases.leader(now);
+                let input = self.servers.leases.perform(now, Holder { instance: life, clock }, effect);
+                let leads = self.servers.leases.leader(now);
+                if leader.is_some() && leads.is_some() && leader != leads {
+                    self.mark(Mark::LeaderChanged);
+                }
+                input
+            }
+        }
+    }
+
+    fn perform_in_store(&mut self, now: Timestamp, life: InstanceId, effect: Effect) -> Option<Input> {
+        if let Effect::Append(_, append) = &effect {
+            let held = |wallet| self.servers.leases.holder(now, wallet) == Some(life);
+            if !append.writes.iter().all(|write| held(&write.wallet)) {
+                self.mark(Mark::AppendWithoutLease);
+            }
+        }
+        let before = self.servers.store.log().len();
+        let input = self.servers.store.perform(now, effect);
+        let events: Vec<Recorded> = self.servers.store.log()[before..].to_vec();
+        self.appended(&events);
+        input
+    }
+
+    fn perform_in_broker(&mut self, now: Timestamp, effect: Effect) -> Option<Input> {
+        let publishes = matches!(effect, Effect::Publish(..));
+        let dead = self.servers.broker.dead_letters().len();
+        let before: Vec<(u16, u64)> = if publishes { self.servers.broker.ends().collect() } else { Vec::new() };
+        let input = self.servers.broker.perform(now, effect);
+        if publishes {
+            let ended = |partition| before.iter().find(|(one, _)| *one == partition).map_or(0, |(_, end)| *end);
+            let partitions: Vec<u16> = self.servers.broker.ends().map(|(partition, _)| partition).collect();
+            let mut fresh: Vec<Message> = Vec::new();
+            for partition in partitions {
+                let messages = self.servers.broker.messages(partition).iter().rev();
+                let newer = messages.take_while(|message| message.offset > ended(partition));
+                let at = fresh.len();
+                fresh.extend(newer.cloned());
+                fresh[at..].reverse();
+            }
+            for message in &fresh {
+                self.observe(&Observation::Published(message));
+            }
+            if !fresh.is_empty() {
+                self.hint_messages();
+            }
+        }
+        let letters = self.servers.broker.dead_letters()[dead..].to_vec();
+        for letter in &letters {
+            self.observe(&Observation::DeadPublished(letter));
+        }
+        input
+    }
+
+    /// Members are told soon that there are messages.
+    pub(super) fn hint_messages(&mut self) {
+        if !self.servers.messages_hinted {
+            self.servers.messages_hinted = true;
+            let after = self.service.between(500, 4_000);
+            self.at(self.now() + after, Event::HintMessages);
+        }
+    }
+
+    /// A transaction of the pipeline was committed, or was not.
+    fn tell_commit(&mut self, effect: &Effect, rows_before: usize, input: Option<&Input>) {
+        match (effect, input) {
+            (Effect::WriteOutbox { expected, checkpoint, .. }, Some(Input::OutboxWritten(_, Completion::Done(())))) => {
+                let rows: Vec<Recorded> = self.servers.database.outbox().skip(rows_before).cloned().collect();
+                self.observe(&Observation::OutboxWritten { events: &rows, from: *expected, to: *checkpoint });
+            }
+            (
+                Effect::MarkPublished { expected, checkpoint, held, released, .. },
+                Some(Input::PublishedMarked(_, Completion::Done(()))),
+            ) => {
+                self.held(held.iter().any(|one| one.dead.is_some()), !released.is_empty());
+                self.observe(&Observation::RelayMarked { from: *expected, to: *checkpoint, held, released });
+            }
+            (
+                Effect::Project { consumer, changes, checkpoints, held, released, .. },
+                Some(Input::Projected(_, Completion::Done(()))),
+            ) => {
+                self.held(held.iter().any(|one| one.dead.is_some()), !released.is_empty());
+                let consumer = *consumer;
+                self.observe(&Observation::Projected { consumer, changes, checkpoints, held, released });
+            }
+            (Effect::WriteOutbox { .. }, Some(Input::OutboxWritten(_, Completion::Conflict))) => {
+                self.mark(Mark::FeederLostRace);
+            }
+            (Effect::MarkPublished { .. }, Some(Input::PublishedMarked(_, Completion::Conflict))) => {
+                self.mark(Mark::RelayLostRace);
+            }
+            (Effect::Project { .. }, Some(Input::Projected(_, Completion::Conflict))) => {
+                self.mark(Mark::ProjectorLostRace);
+            }
+            (_, _) => {}
+        }
+    }
+
+    fn held(&mut self, dead: bool, released: bool) {
+        if dead {
+            self.mark(Mark::DeadLetterHeld);
+        }
+        if released {
+            self.mark(Mark::DeadLetterReleased);
+        }
+    }
+
+    /// An instance says that it is there: it is dealt partitions, and told which it has.
+    fn member(&mut self, life: InstanceId) {
+        let now = self.now();
+        self.servers.heard.insert(life, now);
+        for consumer in [Consumer::ReadModel, Consumer::Ledger] {
+            let _notices = self.servers.groups.join(consumer, life);
+            self.tell_partitions(consumer);
+        }
+    }
+
+    /// The broker tells every member what it has; who has left is not told.
+    pub(super) fn tell_partitions(&mut self, consumer: Consumer) {
+        let members: Vec<InstanceId> = self.servers.groups.members(consumer).collect();
+        for life in members {
+            let partitions = self.servers.groups.partitions(consumer, life);
+            if let Some(lane) = self.lane_of(life) {
+                self.send(Lane::Broker, lane, Packet::Assigned { life, consumer, partitions });
+            }
+        }
+    }
+
+    pub(super) fn lane_of(&self, life: InstanceId) -> Option<Lane> {
+        let place = self.slots.iter().position(|slot| slot.life == Some(life))?;
+        Some(Lane::Instance(place as u8))
+    }
+
+    /// Who has not been heard of loses its partitions.
+    pub(super) fn check_sessions(&mut self) {
+        let now = self.now();
+        self.at(now + SESSION_US / 3, Event::Sessions);
+        if !self.servers.is_up(Server::Broker) {
+            return;
+        }
+        let silent: Vec<InstanceId> =
+            self.servers.heard.iter().filter(|(_, at)| **at + SESSION_US < now).map(|(life, _)| *life).collect();
+        for life in silent {
+            self.servers.heard.remove(&life);
+            for consumer in [Consumer::ReadModel, Consumer::Ledger] {
+                if !self.servers.groups.leave(consumer, life).is_empty() {
+                    self.tell_partitions(consumer);
+                }
+            }
+        }
+    }
+}
