@@ -105,7 +105,6 @@ impl Packet {
     /// repeat, and an answer may cross the timeout that made the adapter ask again.
     pub(super) fn may_repeat(&self) -> bool {
         match self {
-            Self::Submit { request, .. } => request.idempotency.is_some(),
             Self::Perform { effect, .. } => match effect {
                 Effect::Append(..)
                 | Effect::Load(..)
@@ -134,7 +133,8 @@ impl Packet {
                 | Effect::LoadHeld { .. } => false,
             },
             Self::Reply { .. } | Self::Feed { .. } | Self::Found { .. } | Self::Assigned { .. } => true,
-            Self::Read { .. } | Self::Miss { .. } | Self::Lookup { .. } => false,
+            // The client itself tries again, and knows each attempt by its number.
+            Self::Submit { .. } | Self::Read { .. } | Self::Miss { .. } | Self::Lookup { .. } => false,
             Self::Member { .. } | Self::AppendGroup { .. } => false,
         }
     }
