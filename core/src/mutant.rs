@@ -68,7 +68,7 @@ mutants! {
     RefusedIsPublished,
     /// What waits behind a dead letter is not written down.
     HeldForgotten,
-    /// A dead letter of the relay does not hold its wallet back.
+    /// A dead letter does not hold its wallet back.
     DeadLetterHoldsNobody,
     /// A dead letter of a projector holds back every wallet.
     DeadLetterHoldsEverybody,
@@ -99,7 +99,7 @@ pub const fn on(_mutant: Mutant) -> bool {
 }
 
 #[cfg(feature = "mutants")]
-pub use active::{activate, on};
+pub use active::{activate, active, on};
 
 #[cfg(feature = "mutants")]
 mod active {
@@ -114,6 +114,12 @@ mod active {
     /// Switches a bug on in this thread, in place of another one, or switches it off.
     pub fn activate(mutant: Option<Mutant>) {
         ACTIVE.set(mutant);
+    }
+
+    /// The bug that is switched on in this thread.
+    #[must_use]
+    pub fn active() -> Option<Mutant> {
+        ACTIVE.get()
     }
 
     /// Whether this bug is switched on in this thread.

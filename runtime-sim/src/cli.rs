@@ -91,6 +91,9 @@ enum Verb {
         #[command(flatten)]
         scene: Scene,
     },
+    /// Switch deliberate bugs on, and see which checker finds them and how soon
+    #[cfg(feature = "mutants")]
+    Mutants(crate::mutants::cli::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -140,6 +143,8 @@ pub fn main() -> ExitCode {
             run_sweep(&mut out, &sweep)
         }
         Verb::Meta { seeds, scene } => meta(&mut out, seeds, scene),
+        #[cfg(feature = "mutants")]
+        Verb::Mutants(arguments) => crate::mutants::cli::main(&mut out, &arguments),
     };
     code.unwrap_or_else(|error| {
         eprintln!("wallex-sim: {error}");

@@ -16,6 +16,7 @@
 //! | [`check`] | one checker for each invariant |
 //! | [`shrink`] | from a failing plan to a small one |
 //! | [`page`] | a run as a page to look at |
+//! | `mutants` | deliberate bugs, and who finds them (with the feature of that name) |
 //! | [`trace`] | what happened, hashed as it happens |
 
 #[cfg(not(madsim))]
@@ -31,6 +32,8 @@ pub mod fakes;
 pub mod history;
 pub mod lane;
 pub mod marks;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 mod network;
 pub mod observe;
 pub mod page;

@@ -64,7 +64,11 @@ fn lock(shared: &Shared) -> MutexGuard<'_, World> {
 pub fn run(plan: &Plan, keep_trace: bool) -> Outcome {
     let began = std::time::Instant::now();
     let plan = Arc::new(plan.clone());
+    #[cfg(feature = "mutants")]
+    let mutant = wallex_core::mutant::active();
     let thread = std::thread::spawn(move || {
+        #[cfg(feature = "mutants")]
+        wallex_core::mutant::activate(mutant);
         let shared: Arc<Mutex<Option<Shared>>> = Arc::default();
         let place = Arc::clone(&shared);
         let runtime = Runtime::with_seed_and_config(plan.seed, madsim::Config::default());

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use wallex_core::id::WalletId;
+use wallex_core::mutant::{self, Mutant};
 
 use super::packet::{Packet, Reply};
 use super::state::World;
@@ -68,7 +69,8 @@ impl Reads {
 
     pub(super) fn found(&mut self, world: &mut World, from: Lane, number: u64, snapshot: Option<Snapshot>) {
         let Some(read) = self.waiting.get_mut(&number) else { return };
-        if snapshot.as_ref().map_or(0, |snapshot| snapshot.version) < read.min_version {
+        let found = snapshot.as_ref().map_or(0, |snapshot| snapshot.version);
+        if found < read.min_version && !mutant::on(Mutant::ReadTooEarly) {
             read.ask_at = world.now() + AGAIN_US;
             return world.mark(Mark::ReadWaited);
         }
