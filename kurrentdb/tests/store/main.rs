@@ -1,0 +1,205 @@
+//! The event store when answers are lost, the server goes away and comes back, or others write beside it.
+
+mod proxy;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wallex_contracts::ledger::{Ledger, wallet};
+use wallex_core::effect::{Append, Completion, Effect, FailureKind, Input, Load, Loaded};
+use wallex_core::event::{Event, Recorded};
+use wallex_core::id::{EffectId, Position, Version};
+use wallex_kurrentdb::client::{Client, ConnectionString};
+use wallex_kurrentdb::protocol::APPEND;
+use wallex_kurrentdb::protocol::append::{AppendContent, AppendReq, Expected, ProposedMessage, StreamOptions};
+use wallex_kurrentdb::protocol::shared::{StreamIdentifier, Uuid};
+use wallex_kurrentdb::server::{self, Server};
+use wallex_kurrentdb::store::{EventStore, Options};
+
+use proxy::Proxy;
+
+const ID: EffectId = EffectId(3);
+/// No test waits longer for what must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn serve(address: &str, directory: &Path) -> Server {
+    let listener = tokio::net::TcpListener::bind(address).await.expect("the port");
+    Server::start(listener, directory, server::Options::default()).await.expect("a server")
+}
+
+fn options(call: Duration) -> Options {
+    let mut options = Options::default();
+    options.timing.call = call;
+    options.timing.connect = PATIENCE;
+    options
+}
+
+async fn connect(port: u16, call: Duration) -> EventStore {
+    let settings = ConnectionString::insecure("127.0.0.1", port);
+    EventStore::connect(&settings, options(call)).await.expect("a connection")
+}
+
+async fn append(store: &EventStore, append: &Append) -> Completion<()> {
+    let input = store.perform(Effect::Append(ID, Arc::new(append.clone()))).await;
+    let Some(Input::Appended(ID, completion)) = input else { panic!("{input:?}") };
+    completion
+}
+
+/// What the core does: the same append again, until it knows.
+async fn append_in_the_end(store: &EventStore, written: &Append) {
+    let begin = Instant::now();
+    loop {
+        match append(store, written).await {
+            Completion::Done(()) => return,
+            Completion::Conflict => panic!("a repeat is no conflict"),
+            Completion::Failed(_) | Completion::Unknown => assert!(begin.elapsed() < PATIENCE, "never done"),
+        }
+    }
+}
+
+async fn log(store: &EventStore, after: Position) -> Completion<Vec<Recorded>> {
+    let input = store.perform(Effect::ReadLog { effect: ID, after, limit: 1_000 }).await;
+    let Some(Input::LogRead(ID, completion)) = input else { panic!("{input:?}") };
+    completion
+}
+
+async fn events(store: &EventStore) -> Vec<Event> {
+    let Completion::Done(log) = log(store, Position(0)).await else { panic!("the log cannot be read") };
+    log.into_iter().map(|recorded| recorded.event).collect()
+}
+
+async fn load(store: &EventStore, name: &str) -> Completion<Vec<Loaded>> {
+    let load = Load { wallet: wallet(name), known: Version(0) };
+    let input = store.perform(Effect::Load(ID, vec![load])).await;
+    let Some(Input::Loaded(ID, completion)) = input else { panic!("{input:?}") };
+    completion
+}
+
+#[tokio::test]
+async fn an_append_whose_answer_is_lost_is_unknown_and_its_repeat_is_done_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = serve("127.0.0.1:0", directory.path()).await;
+    let proxy = Proxy::before(server.address()).await;
+    let store = connect(proxy.port, Duration::from_secs(2)).await;
+    let witness = connect(server.address().port(), PATIENCE).await;
+
+    let mut ledger = Ledger::default();
+    for name in ["a", "b"] {
+        let created = ledger.create(name);
+        append_in_the_end(&store, &created).await;
+        ledger.accept(&created);
+    }
+    let commands: [fn(&Ledger) -> Append; 2] =
+        [|ledger| ledger.credit("a", "5"), |ledger| ledger.transfer("b", "a", "7")];
+    for command in commands {
+        let written = command(&ledger);
+        proxy.swallow_answers(true);
+        assert_eq!(append(&store, &written).await, Completion::Unknown);
+        let begin = Instant::now();
+        while events(&witness).await.len() < ledger.events.len() + written.writes.len() {
+            assert!(begin.elapsed() < PATIENCE, "it was written nevertheless");
+        }
+        proxy.swallow_answers(false);
+        append_in_the_end(&store, &written).await;
+        ledger.accept(&written);
+        assert_eq!(events(&witness).await, ledger.events, "once");
+    }
+}
+
+#[tokio::test]
+async fn the_log_is_followed_through_a_restart_of_the_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = serve("127.0.0.1:0", directory.path()).await;
+    let address: SocketAddr = server.address();
+    let reader = connect(address.port(), Duration::from_secs(5)).await;
+    let mut head = reader.follow();
+    let mut ledger = Ledger::default();
+    let mut last = Position(0);
+    let mut server = Some(server);
+
+    for round in 0..2 {
+        let writer = connect(address.port(), Duration::from_secs(5)).await;
+        for name in [format!("a{round}"), format!("b{round}")] {
+            let created = ledger.create(&name);
+            append_in_the_end(&writer, &created).await;
+            ledger.accept(&created);
+        }
+        let transferred = ledger.transfer(&format!("a{round}"), &format!("b{round}"), "3");
+        append_in_the_end(&writer, &transferred).await;
+        ledger.accept(&transferred);
+
+        let Completion::Done(log) = log(&writer, last).await else { panic!("the log cannot be read") };
+        last = log[log.len() - 1].position;
+        let grown = tokio::time::timeout(PATIENCE, head.wait_for(|head| *head >= last)).await;
+        assert_eq!(*grown.expect("the hint comes").unwrap(), last);
+        assert_eq!(events(&reader).await, ledger.events);
+        assert!(reader.health().await.unwrap().following);
+        if round == 0 {
+            let stopped = server.take().expect("it runs");
+            stopped.stop().await.unwrap();
+            server = Some(serve(&address.to_string(), directory.path()).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_server_appends_are_known_not_to_be_done_and_reads_fail() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = serve("127.0.0.1:0", directory.path()).await;
+    let store = connect(server.address().port(), Duration::from_millis(500)).await;
+    let created = Ledger::default().create("a");
+    server.stop().await.unwrap();
+
+    let begin = Instant::now();
+    // The first call may meet the broken connection, about which nothing is known.
+    while append(&store, &created).await == Completion::Unknown {
+        assert!(begin.elapsed() < PATIENCE, "never known");
+    }
+    let Completion::Failed(failure) = append(&store, &created).await else { panic!("no server, no append") };
+    assert_eq!(failure.kind, FailureKind::Unavailable);
+    let Completion::Failed(failure) = load(&store, "a").await else { panic!("no server, no load") };
+    assert_eq!(failure.kind, FailureKind::Unavailable);
+    assert!(store.health().await.is_err());
+}
+
+#[tokio::test]
+async fn what_others_write_into_a_wallets_stream_is_reported_and_not_taken_for_an_event() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = serve("127.0.0.1:0", directory.path()).await;
+    let port = server.address().port();
+    let store = connect(port, PATIENCE).await;
+    let settings = ConnectionString::insecure("127.0.0.1", port);
+    let client = Client::connect(&settings, options(PATIENCE).timing).await.unwrap();
+    for stream in ["orders-1", "wallet-x"] {
+        let stream = Some(StreamIdentifier::new(stream));
+        let options = StreamOptions { stream, expected: Some(Expected::Any(())) };
+        let event = ProposedMessage {
+            id: Some(Uuid::text(uuid::Uuid::from_u128(7))),
+            metadata: [("type", "Noise"), ("content-type", "application/json")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            data: b"{}".as_slice().into(),
+            ..ProposedMessage::default()
+        };
+        let contents = [AppendContent::Options(options), AppendContent::Event(event)];
+        let messages = contents.map(|content| AppendReq { content: Some(content) });
+        client.call(&APPEND, messages.into()).await.unwrap();
+        if events_or_failure(&store).await.is_ok() {
+            assert_eq!(events(&store).await, [], "other streams are none of our business");
+        }
+    }
+    let failure = events_or_failure(&store).await.unwrap_err();
+    assert!(failure.contains("wallet-x") && failure.contains("Noise"), "{failure}");
+    let Completion::Failed(failure) = load(&store, "x").await else { panic!("x is no wallet") };
+    assert_eq!(failure.kind, FailureKind::Rejected);
+}
+
+async fn events_or_failure(store: &EventStore) -> Result<(), String> {
+    match log(store, Position(0)).await {
+        Completion::Done(_) => Ok(()),
+        Completion::Failed(failure) => Err(failure.reason),
+        Completion::Conflict | Completion::Unknown => panic!("a read is never that"),
+    }
+}
