@@ -24,6 +24,9 @@ impl CommandMachine {
             return self.reply(&refused.request, if same { Answer::InFlight } else { Answer::KeyReused });
         }
         self.keys.insert(idempotency.key, command);
+        if self.config.idempotency == IdempotencyMode::Separate {
+            self.reserved.insert(self.commands[command].request.command_id, command);
+        }
         self.commands[command].phase = Phase::Reserving;
         self.to_reserve.push(command);
     }
@@ -73,7 +76,8 @@ impl CommandMachine {
             Reservation::TakenOver { .. } if mutant::on(Mutant::TakeoverRunsAnew) => return self.proceed(command),
             Reservation::TakenOver { fingerprint, command_id, reserved_at } if same(fingerprint) => {
                 self.commands[command].takeover = Some(Box::new(Takeover::new(reserved_at)));
-                self.commands[command].request.command_id = command_id;
+                let own = std::mem::replace(&mut self.commands[command].request.command_id, command_id);
+                self.reserved.remove(&own);
                 return self.proceed(command);
             }
             Reservation::Pending { fingerprint } if same(fingerprint) => Answer::InFlight,

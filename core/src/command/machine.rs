@@ -28,6 +28,8 @@ pub struct CommandMachine {
     pub(super) slots: Slots,
     /// Keys of commands that have no final answer yet.
     pub(super) keys: Index<KeyHash, CommandSlot>,
+    /// Commands that hold a reservation, which another instance may take over at any time.
+    pub(super) reserved: BTreeMap<CommandId, CommandSlot>,
     pub(super) draft: Draft,
     pub(super) flights: BTreeMap<u64, Flight>,
     pub(super) pending: BTreeMap<EffectId, Pending>,
@@ -190,6 +192,7 @@ impl CommandMachine {
             commands: Slab::new(),
             slots: Slots::new(capacity, seed),
             keys: index(seed),
+            reserved: BTreeMap::new(),
             draft: Draft::default(),
             flights: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -328,6 +331,7 @@ impl CommandMachine {
         let removed = self.commands.remove(command);
         if let Some(idempotency) = removed.request.idempotency {
             self.keys.swap_remove(&idempotency.key);
+            self.reserved.remove(&removed.request.command_id);
         }
         removed
     }

@@ -101,6 +101,7 @@ impl CommandMachine {
     }
 
     fn on_wallet_loaded(&mut self, slot: SlotId, asked_at: u64, loaded: Loaded) {
+        self.notice_takeovers(&loaded.events);
         let read = &mut self.slots[slot];
         let state = loaded.snapshot.or_else(|| read.wallet.take());
         read.loads += 1;

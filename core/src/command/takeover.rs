@@ -73,6 +73,22 @@ impl CommandMachine {
         }
     }
 
+    /// Looks for commands of this node among events that somebody else has written: another instance, whose clock may say
+    /// anything, held their reservation for dead and ran them. Such a command is searched for before it is decided.
+    pub(super) fn notice_takeovers(&mut self, events: &[Event]) {
+        if self.reserved.is_empty() {
+            return;
+        }
+        for event in events {
+            if let Some(command) = self.reserved.get(&event.command_id)
+                && let Some(entry) = self.commands.get_mut(*command)
+            {
+                let reserved_at = entry.deadline.minus(self.config.request_timeout);
+                entry.takeover.get_or_insert_with(|| Box::new(Takeover::new(reserved_at)));
+            }
+        }
+    }
+
     fn loads_of(&self, command: CommandSlot) -> u64 {
         self.commands[command].slots.iter().map(|slot| self.slots[*slot].loads).sum()
     }

@@ -1,4 +1,4 @@
-//! An instance that slept so long that another one took over what it was doing (INV-05).
+//! An instance that slept so long, or whose clock lies so far back, that another one took over what it was doing (INV-05).
 
 use super::world::*;
 use crate::command::Answer;
@@ -76,6 +76,49 @@ fn a_key_that_was_taken_over_meanwhile_is_not_released() {
     world.handle(stored);
     world.settle();
     world.restart(shared());
+    let retry = world.submit_keyed(transfer("a", "b", "4"), key("k", 1));
+    world.settle();
+    assert!(matches!(world.answer(retry), Answer::Final { replayed: true, .. }), "{:?}", world.answer(retry));
+    assert_eq!(world.balance("b"), usd("4"), "INV-05: once");
+}
+
+/// As [`asleep`], but only the clocks differ: to the instance no time has passed.
+fn behind() -> Sleeper {
+    let mut sleeper = asleep();
+    sleeper.world.submit(credit("a", "1"));
+    sleeper
+}
+
+#[test]
+fn a_command_that_was_taken_over_early_is_found_in_what_it_reads() {
+    let Sleeper { mut world, asleep, loaded, request } = behind();
+    let before = world.now.minus(shared().takeover_after * 2);
+    let retry = world.submit_keyed(transfer("a", "b", "4"), key("k", 1));
+    world.settle();
+    let Answer::Final { answer: expected, .. } = world.answer(retry).clone() else { panic!("{:?}", world.answers) };
+    world.node = asleep;
+    world.now = before;
+    world.handle(loaded);
+    world.settle();
+    assert_eq!((world.balance("a"), world.balance("b")), (usd("7"), usd("4")), "INV-05: once");
+    let Answer::Final { answer, replayed: true } = world.answer(request) else { panic!("{:?}", world.answers) };
+    assert_eq!(answer.outcome, expected.outcome, "INV-05: every answer is the same");
+}
+
+#[test]
+fn a_key_that_was_taken_over_early_is_not_released() {
+    let Sleeper { mut world, asleep, loaded: _, request } = behind();
+    let before = world.now.minus(shared().takeover_after * 2);
+    world.submit_keyed(transfer("a", "b", "4"), key("k", 1));
+    let store = until(&mut world, |effect| matches!(effect, Effect::StoreAnswers(..)));
+    let awake = std::mem::replace(&mut world.node, asleep);
+    let now = std::mem::replace(&mut world.now, before);
+    world.pass(shared().request_timeout);
+    world.settle();
+    assert!(matches!(world.answer(request), Answer::Unavailable(_)));
+    (world.node, world.now) = (awake, now);
+    let stored = world.perform(store).unwrap();
+    world.handle(stored);
     let retry = world.submit_keyed(transfer("a", "b", "4"), key("k", 1));
     world.settle();
     assert!(matches!(world.answer(retry), Answer::Final { replayed: true, .. }), "{:?}", world.answer(retry));

@@ -80,6 +80,13 @@ pub(super) fn shared() -> Config {
     Config { sole_writer: false, idempotency: IdempotencyMode::Separate, leases: false, ..Config::default() }
 }
 
+impl StoredKey {
+    /// A reservation that was taken over is not its first holder's any more.
+    fn is_released_by(&self, command: CommandId) -> bool {
+        self.command_id == command && self.answer.is_none() && self.touched_at == self.reserved_at
+    }
+}
+
 impl World {
     pub(super) fn new(config: Config) -> Self {
         let now = Timestamp::from_micros(1_800_000_000_000_000);
@@ -219,8 +226,7 @@ impl World {
             }
             Effect::ReleaseKeys(keys) => {
                 for (key, command) in keys {
-                    if self.keys.get(&key).is_some_and(|stored| stored.command_id == command && stored.answer.is_none())
-                    {
+                    if self.keys.get(&key).is_some_and(|stored| stored.is_released_by(command)) {
                         self.keys.remove(&key);
                     }
                 }

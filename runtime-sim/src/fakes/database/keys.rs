@@ -73,10 +73,13 @@ impl Keys {
         }
     }
 
-    /// Forgets reservations that are still held by these commands and have no answer.
+    /// Forgets reservations that are still held by these commands and have no answer. One that was taken over is its
+    /// first holder's no more, though the command is the same.
     pub(super) fn release(&mut self, keys: &[(KeyHash, CommandId)]) {
         for (key, command) in keys {
-            let held = |record: &StoredKey| record.command_id == *command && record.answer.is_none();
+            let held = |record: &StoredKey| {
+                record.command_id == *command && record.answer.is_none() && record.touched_at == record.reserved_at
+            };
             if self.records.get(key).is_some_and(held) {
                 self.records.remove(key);
             }
