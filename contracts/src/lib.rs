@@ -6,8 +6,12 @@
 //! | module | port |
 //! |---|---|
 //! | [`event_store`] | appends, loads, reads of streams and of the log |
+//! | [`database`] | the pipeline's database: outbox, checkpoints, projections, what is set aside |
+//! | [`idempotency`] | idempotency keys, where they are kept apart from the events |
 
+pub mod database;
 pub mod event_store;
+pub mod idempotency;
 pub mod ledger;
 pub mod port;
 

@@ -6,6 +6,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`sqlite`] | the embedded default: one file |
+//! | [`postgres`] | production: a server that instances share, and the idempotency keys |
 //! | [`queries`] | what readers ask, of whichever database there is |
 //! | `form` | how values of the core stand in tables |
 //! | `error` | what can go wrong, and which class of outcome it is |
@@ -13,6 +14,7 @@
 
 mod error;
 mod form;
+pub mod postgres;
 pub mod queries;
 pub mod sqlite;
 mod waiting;
@@ -24,6 +26,7 @@ use wallex_core::effect::{Completion, Effect, Input};
 use wallex_core::time::Timestamp;
 
 pub use error::DatabaseError;
+pub use postgres::{PostgresDatabase, PostgresOptions};
 pub use queries::Queries;
 pub use sqlite::SqliteDatabase;
 
@@ -35,6 +38,8 @@ const FEEDER: &str = "outbox-feeder";
 pub enum Database {
     /// A file of this process.
     Sqlite(SqliteDatabase),
+    /// A server that several instances share.
+    Postgres(PostgresDatabase),
 }
 
 impl Database {
@@ -51,6 +56,7 @@ impl Database {
     pub fn queries(&self) -> Queries {
         match self {
             Self::Sqlite(database) => database.queries(),
+            Self::Postgres(database) => database.queries(),
         }
     }
 
@@ -59,6 +65,7 @@ impl Database {
     pub async fn perform(&self, effect: Effect) -> Option<Input> {
         match self {
             Self::Sqlite(database) => database.perform(effect).await,
+            Self::Postgres(database) => database.perform(effect).await,
         }
     }
 
@@ -67,6 +74,16 @@ impl Database {
     pub async fn delete_published_outbox(&self, before: Timestamp, limit: usize) -> Completion<u64> {
         match self {
             Self::Sqlite(database) => database.delete_published_outbox(before, limit).await,
+            Self::Postgres(database) => database.delete_published_outbox(before, limit).await,
+        }
+    }
+
+    /// Forgets up to `limit` idempotency keys that have expired. Says how many went; call it again while it is as many
+    /// as `limit`. A file has none: the embedded profile keeps them with the events.
+    pub async fn delete_expired_keys(&self, now: Timestamp, limit: usize) -> Completion<u64> {
+        match self {
+            Self::Sqlite(_) => Completion::Done(0),
+            Self::Postgres(database) => database.delete_expired_keys(now, limit).await,
         }
     }
 
@@ -74,6 +91,7 @@ impl Database {
     pub async fn close(self) {
         match self {
             Self::Sqlite(database) => database.close().await,
+            Self::Postgres(database) => database.close().await,
         }
     }
 }
@@ -81,6 +99,12 @@ impl Database {
 impl From<SqliteDatabase> for Database {
     fn from(database: SqliteDatabase) -> Self {
         Self::Sqlite(database)
+    }
+}
+
+impl From<PostgresDatabase> for Database {
+    fn from(database: PostgresDatabase) -> Self {
+        Self::Postgres(database)
     }
 }
 

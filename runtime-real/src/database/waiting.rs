@@ -3,7 +3,8 @@
 //! Each waits for its own wallet: a committed transaction wakes those whose version it brought and no others, however
 //! many wait. The last position is a hint for everybody else.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{oneshot, watch};
@@ -12,9 +13,14 @@ use wallex_core::projector::WalletChange;
 
 /// Who waits for what.
 pub(super) struct Waiting {
-    readers: Mutex<HashMap<WalletId, Vec<Reader>>>,
+    readers: Mutex<BTreeMap<WalletId, Vec<Reader>>>,
+    turn: tokio::sync::Mutex<Turn>,
     transactions: watch::Sender<u64>,
 }
+
+/// The turn to look for what other processes have done: where the last look ended.
+#[derive(Default)]
+pub(super) struct Turn(Option<WalletId>);
 
 struct Reader {
     version: Version,
@@ -23,7 +29,7 @@ struct Reader {
 
 impl Waiting {
     pub(super) fn new() -> Self {
-        Self { readers: Mutex::default(), transactions: watch::Sender::new(0) }
+        Self { readers: Mutex::default(), turn: tokio::sync::Mutex::default(), transactions: watch::Sender::new(0) }
     }
 
     /// Ticks after every committed transaction of the read model.
@@ -52,24 +58,53 @@ impl Waiting {
         }
     }
 
+    /// The turn to look, unless somebody else has it. It ends with the guard.
+    pub(super) fn turn(&self) -> Option<tokio::sync::MutexGuard<'_, Turn>> {
+        self.turn.try_lock().ok()
+    }
+
+    /// Up to `limit` wallets that are waited for, after those of the last look and round again.
+    pub(super) fn waited_for(&self, turn: &mut Turn, limit: usize) -> Vec<WalletId> {
+        let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = turn.0.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let wallets: Vec<WalletId> =
+            readers.range((after, Bound::Unbounded)).map(|(id, _)| id).take(limit).cloned().collect();
+        if wallets.len() == limit {
+            turn.0 = wallets.last().cloned();
+        }
+        wallets
+    }
+
+    /// These wallets are found at these versions.
+    pub(super) fn found(&self, versions: &[(WalletId, Version)]) {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (wallet, version) in versions {
+            wake(&mut readers, wallet, *version);
+        }
+    }
+
     /// These changes are committed.
     pub(super) fn projected(&self, changes: &[WalletChange]) {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if !readers.is_empty() {
             for change in changes {
                 let (wallet, version) = reached(change);
-                let Some(of_wallet) = readers.get_mut(wallet) else { continue };
-                for reader in of_wallet.extract_if(.., |reader| reader.version <= version) {
-                    // A reader that has gone needs no wake.
-                    let _gone = reader.wake.send(());
-                }
-                if of_wallet.is_empty() {
-                    readers.remove(wallet);
-                }
+                wake(&mut readers, wallet, version);
             }
         }
         drop(readers);
         self.transactions.send_modify(|transactions| *transactions += 1);
+    }
+}
+
+fn wake(readers: &mut BTreeMap<WalletId, Vec<Reader>>, wallet: &WalletId, version: Version) {
+    let Some(of_wallet) = readers.get_mut(wallet) else { return };
+    for reader in of_wallet.extract_if(.., |reader| reader.version <= version) {
+        // A reader that has gone needs no wake.
+        let _gone = reader.wake.send(());
+    }
+    if of_wallet.is_empty() {
+        readers.remove(wallet);
     }
 }
 

@@ -25,8 +25,14 @@ pub use statistics::{ConsumerStatistics, Statistics};
 pub(in crate::database) use filter::minor_bound;
 
 use super::error::DatabaseError;
+use super::postgres::PostgresQueries;
 use super::sqlite::SqliteQueries;
 use super::waiting::Waiting;
+
+/// How often readers that wait for a version look for what other instances have projected.
+const WAITING_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// Wallets that are looked for at once.
+const WAITING_LOOK_WALLETS_MAX: usize = 1_000;
 
 /// Answers readers; cheap to clone.
 #[derive(Clone)]
@@ -39,6 +45,7 @@ pub struct Queries {
 #[derive(Clone)]
 pub(super) enum Source {
     Sqlite(SqliteQueries),
+    Postgres(PostgresQueries),
 }
 
 /// One page of a list.
@@ -79,6 +86,7 @@ impl Queries {
     pub async fn wallet(&self, wallet: &WalletId) -> Result<Option<Wallet>, QueryError> {
         match &self.source {
             Source::Sqlite(queries) => queries.wallet(wallet).await,
+            Source::Postgres(queries) => queries.wallet(wallet).await,
         }
     }
 
@@ -89,6 +97,7 @@ impl Queries {
     pub async fn wallets(&self, filter: &WalletFilter) -> Result<Page<Wallet>, QueryError> {
         match &self.source {
             Source::Sqlite(queries) => queries.wallets(filter).await,
+            Source::Postgres(queries) => queries.wallets(filter).await,
         }
     }
 
@@ -103,6 +112,7 @@ impl Queries {
     ) -> Result<Page<LedgerEntry>, QueryError> {
         match &self.source {
             Source::Sqlite(queries) => queries.transactions(wallet, filter).await,
+            Source::Postgres(queries) => queries.transactions(wallet, filter).await,
         }
     }
 
@@ -113,6 +123,7 @@ impl Queries {
     pub async fn statistics(&self) -> Result<Statistics, QueryError> {
         match &self.source {
             Source::Sqlite(queries) => queries.statistics().await,
+            Source::Postgres(queries) => queries.statistics().await,
         }
     }
 
@@ -140,10 +151,36 @@ impl Queries {
             self.waiting.unregister(wallet);
             return Ok(found);
         }
-        if tokio::time::timeout(timeout, woken).await.is_err() {
+        let looked = async {
+            tokio::select! {
+                biased;
+                _ = woken => Ok(()),
+                failed = self.look_for_waiting() => failed,
+            }
+        };
+        let ended = tokio::time::timeout(timeout, looked).await;
+        if !matches!(ended, Ok(Ok(()))) {
             self.waiting.unregister(wallet);
         }
+        ended.unwrap_or(Ok(()))?;
         self.wallet(wallet).await
+    }
+
+    /// Looks now and then for what other instances have projected, for all that wait; comes back only with an error.
+    async fn look_for_waiting(&self) -> Result<(), QueryError> {
+        loop {
+            tokio::time::sleep(WAITING_LOOK_INTERVAL).await;
+            match &self.source {
+                // No other process writes to the file.
+                Source::Sqlite(_) => std::future::pending().await,
+                Source::Postgres(queries) => {
+                    // Whoever comes first looks for everybody: one question at a time, however many wait.
+                    let Some(mut turn) = self.waiting.turn() else { continue };
+                    let wallets = self.waiting.waited_for(&mut turn, WAITING_LOOK_WALLETS_MAX);
+                    self.waiting.found(&queries.versions(&wallets).await?);
+                }
+            }
+        }
     }
 
     /// Ticks after every committed transaction of the read model.
@@ -159,6 +196,7 @@ impl Queries {
     pub async fn ping(&self) -> Result<(), QueryError> {
         match &self.source {
             Source::Sqlite(queries) => queries.ping().await,
+            Source::Postgres(queries) => queries.ping().await,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The database on real files.
 
+mod contract;
 mod effects;
 mod lists;
 mod progress;

@@ -1,0 +1,84 @@
+//! PostgreSQL, for production: what [`super::sqlite`] keeps, and the idempotency keys beside it.
+//!
+//! Several instances use one database. Each effect is one transaction on one connection, and every transaction takes its
+//! locks in the same order: checkpoints (by partition), then what is set aside, then rows; idempotency keys by key. So
+//! instances wait for each other, and do not deadlock. Who comes second finds the checkpoint elsewhere (INV-06, INV-08).
+//!
+//! | module | owns |
+//! |---|---|
+//! | `options`, `connection` | the way to the server: URL, pool, timeouts, version, migrations |
+//! | `transaction` | begin, commit, roll back, and what their failures mean |
+//! | `perform` | which effect is which transaction |
+//! | `outbox`, `checkpoints`, `held`, `read_model`, `ledger` | one table each, or nearly |
+//! | `keys` | the idempotency port: reserve, answer, release, forget (INV-05) |
+//! | `queries` | what readers see |
+
+mod checkpoints;
+mod connection;
+mod held;
+mod keys;
+mod ledger;
+mod options;
+mod outbox;
+mod perform;
+mod queries;
+mod read_model;
+mod retention;
+mod transaction;
+
+use std::sync::Arc;
+
+use sqlx::postgres::{PgConnection, PgPool};
+use wallex_core::effect::Completion;
+use wallex_core::time::Timestamp;
+
+pub use options::PostgresOptions;
+pub use queries::PostgresQueries;
+
+use super::error::{self, DatabaseError};
+use super::form;
+use super::queries::{Queries, Source};
+use super::waiting::Waiting;
+
+/// The pipeline's database on a server; cheap to clone.
+#[derive(Clone)]
+pub struct PostgresDatabase {
+    pool: PgPool,
+    waiting: Arc<Waiting>,
+}
+
+impl PostgresDatabase {
+    /// Connects, checks the server's version, and brings the schema to this version's. A server that is away is waited
+    /// for as long as the options say; instances that start together migrate one after the other.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Url`], [`DatabaseError::Connect`], [`DatabaseError::Version`] or [`DatabaseError::Migrate`].
+    pub async fn connect(options: &PostgresOptions) -> Result<Self, DatabaseError> {
+        Ok(Self { pool: connection::open(options).await?, waiting: Arc::new(Waiting::new()) })
+    }
+
+    /// What readers ask.
+    #[must_use]
+    pub fn queries(&self) -> Queries {
+        Queries::new(Source::Postgres(PostgresQueries::new(self.pool.clone())), Arc::clone(&self.waiting))
+    }
+
+    /// Deletes up to `limit` outbox rows that were published before a point in time and that every consumer has
+    /// passed. Says how many went; call it again while it is as many as `limit`.
+    pub async fn delete_published_outbox(&self, before: Timestamp, limit: usize) -> Completion<u64> {
+        let work = async |connection: &mut PgConnection| retention::delete(connection, before, limit).await;
+        transaction::run(&self.pool, work).await
+    }
+
+    /// Forgets up to `limit` idempotency keys that have expired. Says how many went; call it again while it is as many
+    /// as `limit`.
+    pub async fn delete_expired_keys(&self, now: Timestamp, limit: usize) -> Completion<u64> {
+        let work = async |connection: &mut PgConnection| keys::delete_expired(connection, now, limit).await;
+        transaction::run(&self.pool, work).await
+    }
+
+    /// Ends all connections. Transactions that run are finished first.
+    pub async fn close(self) {
+        self.pool.close().await;
+    }
+}
