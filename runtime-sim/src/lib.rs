@@ -17,6 +17,7 @@
 //! | [`shrink`] | from a failing plan to a small one |
 //! | [`page`] | a run as a page to look at |
 //! | `mutants` | deliberate bugs, and who finds them (with the feature of that name) |
+//! | [`recording`] | replays what the flight recorder of the service wrote |
 //! | [`trace`] | what happened, hashed as it happens |
 
 #[cfg(not(madsim))]
@@ -39,6 +40,7 @@ pub mod observe;
 pub mod page;
 pub mod plan;
 pub mod report;
+pub mod recording;
 pub mod shrink;
 pub mod sweep;
 pub mod trace;

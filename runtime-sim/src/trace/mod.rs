@@ -1,16 +1,14 @@
 //! The trace of a run: one record for every step of every node, hashed with all its contents as it happens (INV-13).
 //!
-//! The hash is made without text ([`digest`]), so that thousands of seeds can be swept. Text exists only in a trace that
+//! The hash is made without text ([`Digest`]), so that thousands of seeds can be swept. Text exists only in a trace that
 //! keeps its records: to be written as JSON lines, or drawn as a page ([`crate::page`]). A checker that compares only
 //! randomness and time misses data that changed; this hash does not.
-
-mod digest;
 
 use serde::Serialize;
 use wallex_core::id::WalletId;
 use wallex_core::time::Timestamp;
 
-pub use digest::Digest;
+pub use wallex_recording::Digest;
 
 /// What kind of step it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

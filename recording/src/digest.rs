@@ -1,4 +1,5 @@
-//! A hash over plain data, contents included, without making text of it first: the trace's hash (INV-13).
+//! A hash over plain data, contents included, without making text of it first: for the trace of a simulated run and for a
+//! recording (INV-13).
 //!
 //! Owns the mixing (two lanes of 64 bits, multiply and fold) and the walk over anything that serialises. It tells runs
 //! apart, it does not resist an adversary. Lengths and variants are hashed too, so that no two shapes look alike.
@@ -33,6 +34,12 @@ impl Digest {
     pub fn number(&mut self, number: u64) {
         self.low = fold(self.low ^ number, HIGH).wrapping_add(LOW);
         self.high = fold(self.high.rotate_left(23) ^ number, LOW).wrapping_add(HIGH);
+    }
+
+    /// Both halves, to be written down.
+    #[must_use]
+    pub fn halves(&self) -> [u64; 2] {
+        [self.low, self.high]
     }
 
     /// Takes in bytes, and how many they are.

@@ -1,0 +1,58 @@
+//! A node that is recorded while it runs; without a tape it is the node and one branch.
+
+use std::ops::Deref;
+
+use wallex_core::config::Config;
+use wallex_core::effect::{Effect, Input};
+use wallex_core::node::Node;
+use wallex_core::time::Timestamp;
+
+use crate::tape::Tape;
+
+/// A [`Node`] whose inputs go to a tape before they go in. What only looks at the node goes to it directly.
+#[derive(Debug)]
+pub struct RecordedNode {
+    node: Node,
+    tape: Option<Box<Tape>>,
+}
+
+impl RecordedNode {
+    /// A node that begins now, recorded when there is a tape.
+    #[must_use]
+    pub fn new(config: Config, now: Timestamp, tape: Option<Tape>) -> Self {
+        Self { node: Node::new(config, now), tape: tape.map(Box::new) }
+    }
+
+    /// See [`Node::handle`].
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
+        if let Some(tape) = &mut self.tape {
+            tape.input(now, &input);
+        }
+        self.node.handle(now, input);
+    }
+
+    /// See [`Node::handle_timeout`].
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        if let Some(tape) = &mut self.tape {
+            tape.timeout(now);
+        }
+        self.node.handle_timeout(now);
+    }
+
+    /// See [`Node::poll_effect`].
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        let effect = self.node.poll_effect();
+        if let Some(tape) = &mut self.tape {
+            tape.polled(effect.as_ref());
+        }
+        effect
+    }
+}
+
+impl Deref for RecordedNode {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.node
+    }
+}

@@ -1,0 +1,174 @@
+//! The writing side of a recording: a directory for each run of a node, files of bounded size in it, the oldest deleted
+//! when there are too many.
+//!
+//! A run is `DIR/<microseconds since 1970>-<node>/`, its files are `00000001.flight` and so on. Nothing is synced: what the
+//! operating system has survives the death of the process, and that is what a recording is for. A disk that is full
+//! ends the recording, never the service.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::thread::JoinHandle;
+
+use wallex_core::config::Config;
+use wallex_core::time::Timestamp;
+
+use crate::frame::{Begin, Encoder, MAGIC};
+use crate::tape::{BUFFER_BYTES, Tape};
+
+/// Version of the format.
+pub const FORMAT: u32 = 1;
+/// Buffers on their way to the writer, at most.
+const BUFFERS_MAX: usize = 64;
+/// The ending of a recording's files.
+pub(crate) const EXTENSION: &str = "flight";
+
+/// Bounds of a recording on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A file is full at this size.
+    pub file_bytes: u64,
+    /// Files of a run that are kept.
+    pub files: u64,
+    /// Runs of a node that are kept, this one included.
+    pub runs: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { file_bytes: 32 << 20, files: 16, runs: 3 }
+    }
+}
+
+/// A running recorder.
+#[derive(Debug)]
+pub struct Recorder {
+    thread: JoinHandle<()>,
+    directory: PathBuf,
+}
+
+impl Recorder {
+    /// Begins a run of `node` below `parent`, and gives the tape for the node's thread. The recorder ends when the tape
+    /// is dropped.
+    ///
+    /// # Errors
+    /// When the directory or its first file cannot be made, or the system gives no thread.
+    pub fn start(
+        parent: &Path,
+        node: &str,
+        config: &Config,
+        now: Timestamp,
+        limits: Limits,
+    ) -> io::Result<(Self, Tape)> {
+        let directory = parent.join(format!("{:020}-{node}", now.as_micros()));
+        make_private(&directory)?;
+        forget_old_runs(parent, node, limits.runs)?;
+        let begin = Begin {
+            format: FORMAT,
+            software: env!("CARGO_PKG_VERSION").to_owned(),
+            file: 0,
+            node: node.to_owned(),
+            config: config.clone(),
+            began: now,
+        };
+        let (full, buffers) = sync_channel(BUFFERS_MAX);
+        let (empty, returned) = channel();
+        let mut ring = Ring { directory: directory.clone(), begin, limits, file: None, written: 0 };
+        ring.next_file()?;
+        let thread =
+            std::thread::Builder::new().name("wallex-recorder".to_owned()).spawn(move || ring.run(&buffers, &empty))?;
+        Ok((Self { thread, directory }, Tape::new(full, returned, BUFFER_BYTES)))
+    }
+
+    /// Where the run is written to.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Waits until everything is written; the tape must be gone.
+    pub fn finish(self) {
+        // A writer that has panicked has nothing left to write.
+        let _ended = self.thread.join();
+    }
+}
+
+struct Ring {
+    directory: PathBuf,
+    begin: Begin,
+    limits: Limits,
+    file: Option<File>,
+    written: u64,
+}
+
+impl Ring {
+    fn run(mut self, buffers: &Receiver<Vec<u8>>, empty: &Sender<Vec<u8>>) {
+        for buffer in buffers {
+            if self.write(&buffer).is_err() {
+                // The disk is full or gone. The tape notices that nobody listens, and counts.
+                return;
+            }
+            // The tape may be gone already.
+            let _gone = empty.send(buffer);
+        }
+    }
+
+    fn write(&mut self, buffer: &[u8]) -> io::Result<()> {
+        if self.written + buffer.len() as u64 > self.limits.file_bytes {
+            self.next_file()?;
+        }
+        self.written += buffer.len() as u64;
+        self.file.as_mut().map_or(Ok(()), |file| file.write_all(buffer))
+    }
+
+    fn next_file(&mut self) -> io::Result<()> {
+        self.begin.file += 1;
+        let mut encoder = Encoder { bytes: MAGIC.to_vec(), frames: 0 };
+        encoder.begin(&self.begin);
+        let mut file = private_file(&self.path(self.begin.file))?;
+        file.write_all(&encoder.bytes)?;
+        (self.file, self.written) = (Some(file), encoder.bytes.len() as u64);
+        if let Some(old) = self.begin.file.checked_sub(self.limits.files).filter(|old| *old > 0) {
+            fs::remove_file(self.path(old))?;
+        }
+        Ok(())
+    }
+
+    fn path(&self, file: u64) -> PathBuf {
+        self.directory.join(format!("{file:08}.{EXTENSION}"))
+    }
+}
+
+/// Recordings show what the log shows: nobody but the service's user may read them.
+fn make_private(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    File::options().write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn forget_old_runs(parent: &Path, node: &str, runs: usize) -> io::Result<()> {
+    let mut own = runs_of(parent)?;
+    own.retain(|run| run.to_string_lossy().ends_with(&format!("-{node}")));
+    for old in own.iter().rev().skip(runs) {
+        fs::remove_dir_all(old)?;
+    }
+    Ok(())
+}
+
+/// The runs below a directory, oldest first.
+pub(crate) fn runs_of(parent: &Path) -> io::Result<Vec<PathBuf>> {
+    let is_run = |path: &PathBuf| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let (digits, node) = name.split_once('-').unwrap_or_default();
+        digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit()) && !node.is_empty()
+    };
+    let entries = fs::read_dir(parent)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut runs: Vec<PathBuf> = entries.collect::<io::Result<Vec<_>>>()?.into_iter().filter(is_run).collect();
+    runs.sort();
+    Ok(runs)
+}

@@ -1,0 +1,190 @@
+//! Replays what the flight recorder of the service wrote: a real [`Node`] is fed the recorded inputs at the recorded times,
+//! asked for effects exactly as often, and the hash over its effects is held against the recorded one (INV-13).
+//!
+//! Output is text, the same bytes every time. Where a recording cannot be stepped through (its beginning was overwritten,
+//! frames were dropped), the inputs are still shown, and it is said why the node is not.
+
+mod show;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use wallex_core::effect::Effect;
+use wallex_core::id::WalletId;
+use wallex_core::node::Node;
+use wallex_core::time::Timestamp;
+use wallex_recording::reader::RunError;
+use wallex_recording::{Digest, End, Frame, Run};
+
+use show::Showing;
+
+/// What is to be shown.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// Only this step, with the node's state after it.
+    pub at: Option<u64>,
+    /// Only what is about this wallet.
+    pub wallet: Option<WalletId>,
+}
+
+/// What a replay came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replayed {
+    /// The node asked for the same effects.
+    Same,
+    /// It did not, from this step on.
+    Differs(u64),
+    /// It could not be stepped through to the end, and why.
+    Partly(String),
+}
+
+/// Why there is no replay.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// There is no recording that can be read.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The output cannot be written.
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// Replays the recording in a directory and shows it.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn replay(directory: &Path, view: &View, out: &mut impl Write) -> Result<Replayed, ReplayError> {
+    let run = Run::open(directory)?;
+    let begin = run.begin();
+    writeln!(out, "node          {} (software {}), began {}", begin.node, begin.software, begin.began)?;
+    let mut replay = Replay::new(&run, view);
+    let mut written = Ok(());
+    let end = run.read(|entry| {
+        written = replay.step(entry.frame, out);
+        written.is_ok() && view.at.is_none_or(|at| replay.showing.step <= at)
+    })?;
+    written?;
+    replay.finish(&end, out)?;
+    Ok(replay.came_to())
+}
+
+struct Replay {
+    /// Nothing when the recording cannot be stepped through from here.
+    node: Option<Node>,
+    why_not: Option<String>,
+    digest: Digest,
+    differs: Option<u64>,
+    showing: Showing,
+    inputs: u64,
+    effects: u64,
+}
+
+impl Replay {
+    fn new(run: &Run, view: &View) -> Self {
+        let begin = run.begin();
+        let (node, why_not) = if run.is_whole() {
+            (Some(Node::new(begin.config.clone(), begin.began)), None)
+        } else {
+            (None, Some(format!("the ring has overwritten the {} files before", begin.file - 1)))
+        };
+        let showing = Showing::new(view.clone(), begin.began);
+        Self { node, why_not, digest: Digest::default(), differs: None, showing, inputs: 0, effects: 0 }
+    }
+
+    fn step(&mut self, frame: Frame, out: &mut impl Write) -> io::Result<()> {
+        match frame {
+            Frame::Begin(_) => Ok(()),
+            Frame::Input(now, input) => {
+                self.next(out)?;
+                self.showing.input(now, &input, out)?;
+                if let Some(node) = &mut self.node {
+                    node.handle(now, input);
+                }
+                Ok(())
+            }
+            Frame::Timeout(now) => {
+                self.next(out)?;
+                self.showing.timeout(now, out)?;
+                if let Some(node) = &mut self.node {
+                    node.handle_timeout(now);
+                }
+                Ok(())
+            }
+            Frame::Polled { effects, drained, digest } => self.poll(effects, drained, digest, out),
+            Frame::Dropped(frames) => {
+                self.node = None;
+                self.why_not.get_or_insert_with(|| format!("{frames} frames were dropped: the disk was too slow"));
+                writeln!(out, "-- {frames} frames were dropped here")
+            }
+        }
+    }
+
+    fn next(&mut self, out: &mut impl Write) -> io::Result<()> {
+        if let Some(node) = &self.node {
+            self.showing.state(node, out)?;
+        }
+        self.inputs += 1;
+        self.showing.step += 1;
+        Ok(())
+    }
+
+    fn poll(&mut self, effects: u64, drained: bool, recorded: [u64; 2], out: &mut impl Write) -> io::Result<()> {
+        let Some(node) = &mut self.node else { return Ok(()) };
+        let mut given: Vec<Effect> = Vec::new();
+        while (given.len() as u64) < effects {
+            match node.poll_effect() {
+                Some(effect) => given.push(effect),
+                None => break,
+            }
+        }
+        let more = if drained { node.poll_effect() } else { None };
+        for effect in &given {
+            self.digest.value(effect);
+            self.showing.effect(effect, out)?;
+        }
+        self.effects += given.len() as u64;
+        let same = given.len() as u64 == effects && more.is_none() && self.digest.halves() == recorded;
+        if !same && self.differs.is_none() {
+            self.differs = Some(self.showing.step);
+            writeln!(
+                out,
+                "-- step {}: the node asked for {} effects and {}, the recording has {effects}; or other ones",
+                self.showing.step,
+                given.len(),
+                if more.is_some() { "has more" } else { "no more" },
+            )?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, end: &End, out: &mut impl Write) -> io::Result<()> {
+        if let Some(node) = &self.node {
+            self.showing.state(node, out)?;
+        }
+        if let End::Broken { file, offset, error } = end {
+            writeln!(out, "-- the recording breaks off in file {file} at byte {offset}: {error}")?;
+        }
+        writeln!(out, "replayed      {} inputs, {} effects", self.inputs, self.effects)?;
+        writeln!(out, "effects       {}", self.digest)?;
+        match self.came_to() {
+            Replayed::Same => writeln!(out, "verdict       the node asked for the recorded effects"),
+            Replayed::Differs(step) => writeln!(out, "verdict       OTHER EFFECTS from step {step} on"),
+            Replayed::Partly(why) => writeln!(out, "verdict       inputs only: {why}"),
+        }
+    }
+
+    fn came_to(&self) -> Replayed {
+        match (self.differs, &self.why_not) {
+            (Some(step), _) => Replayed::Differs(step),
+            (None, Some(why)) => Replayed::Partly(why.clone()),
+            (None, None) => Replayed::Same,
+        }
+    }
+}
+
+/// Seconds since the node began.
+fn since(began: Timestamp, now: Timestamp) -> String {
+    format!("{:+.6} s", (now.as_micros() - began.as_micros()) as f64 / 1e6)
+}

@@ -1,0 +1,87 @@
+//! What a replay shows: a line for each input and effect as JSON, and the node's state after a step that was asked for.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde::Serialize;
+use wallex_core::effect::{Effect, Input};
+use wallex_core::id::WalletId;
+use wallex_core::node::Node;
+use wallex_core::time::Timestamp;
+
+use super::{View, since};
+
+/// What is shown, and where the replay is.
+pub(super) struct Showing {
+    view: View,
+    began: Timestamp,
+    /// The step that is shown now; inputs and timeouts are counted from 1.
+    pub(super) step: u64,
+    /// Wallets as the newest append leaves them.
+    wallets: BTreeMap<WalletId, (u64, String)>,
+}
+
+impl Showing {
+    pub(super) fn new(view: View, began: Timestamp) -> Self {
+        Self { view, began, step: 0, wallets: BTreeMap::new() }
+    }
+
+    pub(super) fn input(&self, now: Timestamp, input: &Input, out: &mut impl Write) -> io::Result<()> {
+        self.line("in ", Some(now), input, out)
+    }
+
+    pub(super) fn timeout(&self, now: Timestamp, out: &mut impl Write) -> io::Result<()> {
+        if self.view.wallet.is_some() || self.is_elsewhere() {
+            return Ok(());
+        }
+        writeln!(out, "#{} {} timeout", self.step, since(self.began, now))
+    }
+
+    pub(super) fn effect(&mut self, effect: &Effect, out: &mut impl Write) -> io::Result<()> {
+        if let Effect::Append(_, append) = effect {
+            for last in append.writes.iter().filter_map(|write| write.events.last()) {
+                self.wallets.insert(last.wallet_id.clone(), (last.version.0, last.balance.to_string()));
+            }
+        }
+        self.line("out", None, effect, out)
+    }
+
+    /// The state after the step that was asked for.
+    pub(super) fn state(&self, node: &Node, out: &mut impl Write) -> io::Result<()> {
+        if self.view.at != Some(self.step) {
+            return Ok(());
+        }
+        let commands = node.commands();
+        writeln!(out, "state after step {}", self.step)?;
+        writeln!(
+            out,
+            "  commands    {} pending, {} wallets cached",
+            commands.commands_pending(),
+            commands.wallets_cached()
+        )?;
+        writeln!(out, "  counters    {:?}", commands.statistics())?;
+        writeln!(out, "  pipeline    {:?}", node.pipeline())?;
+        writeln!(out, "  timer       {:?}", node.poll_timeout().map(|(at, why)| (since(self.began, at), why)))?;
+        let chosen = |wallet: &WalletId| self.view.wallet.as_ref().is_none_or(|chosen| chosen == wallet);
+        for (wallet, (version, balance)) in self.wallets.iter().filter(|(wallet, _)| chosen(wallet)) {
+            writeln!(out, "  wallet      {wallet}: version {version}, balance {balance}, as the newest append has it")?;
+        }
+        Ok(())
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        self.view.at.is_some_and(|at| at != self.step)
+    }
+
+    fn line(&self, way: &str, now: Option<Timestamp>, what: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
+        if self.is_elsewhere() {
+            return Ok(());
+        }
+        let json = serde_json::to_string(what)?;
+        if self.view.wallet.as_ref().is_some_and(|wallet| !json.contains(&format!("\"{wallet}\""))) {
+            return Ok(());
+        }
+        let when = now.map(|now| since(self.began, now) + " ").unwrap_or_default();
+        writeln!(out, "#{} {way} {when}{json}", self.step)
+    }
+}
