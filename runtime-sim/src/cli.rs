@@ -91,6 +91,8 @@ enum Verb {
         #[command(flatten)]
         scene: Scene,
     },
+    /// Step through what the service's flight recorder wrote, and compare the effects
+    ReplayRecording(crate::recording::cli::Arguments),
     /// Switch deliberate bugs on, and see which checker finds them and how soon
     #[cfg(feature = "mutants")]
     Mutants(crate::mutants::cli::Arguments),
@@ -143,6 +145,7 @@ pub fn main() -> ExitCode {
             run_sweep(&mut out, &sweep)
         }
         Verb::Meta { seeds, scene } => meta(&mut out, seeds, scene),
+        Verb::ReplayRecording(arguments) => crate::recording::cli::main(&mut out, arguments),
         #[cfg(feature = "mutants")]
         Verb::Mutants(arguments) => crate::mutants::cli::main(&mut out, &arguments),
     };

@@ -4,6 +4,7 @@
 //! Output is text, the same bytes every time. Where a recording cannot be stepped through (its beginning was overwritten,
 //! frames were dropped), the inputs are still shown, and it is said why the node is not.
 
+pub mod cli;
 mod show;
 #[cfg(test)]
 mod tests;
