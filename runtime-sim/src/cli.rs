@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::page::Page;
 use crate::plan::{Plan, Preset, Topology, generate};
 use crate::report::{self, Failure, preset_name, topology_name};
+use crate::shrink;
 use crate::sweep::Sweep;
 use crate::world::{self, Ending, Outcome};
 
@@ -83,6 +85,23 @@ enum Verb {
         #[arg(long)]
         keep_going: bool,
     },
+    /// Make the plan of a failure as small as it gets
+    Shrink {
+        /// The seed that fails
+        #[arg(long, required_unless_present = "from")]
+        seed: Option<u64>,
+        /// A plan that fails, instead of a seed
+        #[arg(long, conflicts_with = "seed")]
+        from: Option<PathBuf>,
+        #[command(flatten)]
+        scene: Scene,
+        /// Where the small plan goes
+        #[arg(short, long, default_value = "plan.json")]
+        output: PathBuf,
+        /// Most runs
+        #[arg(long, default_value_t = 2_000)]
+        runs: usize,
+    },
     /// Run the same seeds twice in this process and once in another, and compare the traces
     Meta {
         /// First and last seed
@@ -103,6 +122,9 @@ struct Output {
     /// Write every step to this file, one JSON object a line
     #[arg(long)]
     trace: Option<PathBuf>,
+    /// Draw the run as a page: one file, to be opened in a browser
+    #[arg(long)]
+    html: Option<PathBuf>,
     /// Say which situations were reached
     #[arg(long)]
     marks: bool,
@@ -144,6 +166,15 @@ pub fn main() -> ExitCode {
             let sweep = Sweep { seeds: first..=last, preset, topology, commands, jobs, limit, keep_going };
             run_sweep(&mut out, &sweep)
         }
+        Verb::Shrink { seed, from, scene, output, runs } => {
+            let plan = match (from, seed) {
+                (Some(path), _) => load(&path),
+                (None, seed) => {
+                    Ok(generate(seed.unwrap_or_default(), scene.preset, scene.topology, scene.commands))
+                }
+            };
+            plan.and_then(|plan| shrink_plan(&mut out, plan, &output, runs))
+        }
         Verb::Meta { seeds, scene } => meta(&mut out, seeds, scene),
         Verb::ReplayRecording(arguments) => crate::recording::cli::main(&mut out, arguments),
         #[cfg(feature = "mutants")]
@@ -180,7 +211,10 @@ fn exit_code(ending: Ending) -> ExitCode {
 }
 
 fn run(out: &mut impl Write, plan: &Plan, output: &Output, reproduce: String) -> io::Result<ExitCode> {
-    let outcome = world::run(plan, output.trace.is_some());
+    let outcome = world::run(plan, output.trace.is_some() || output.html.is_some());
+    if let Some(path) = &output.html {
+        std::fs::write(path, page(plan, &outcome, &reproduce).html())?;
+    }
     if let Some(path) = &output.trace {
         write_trace(path, &outcome)?;
     }
@@ -191,6 +225,48 @@ fn run(out: &mut impl Write, plan: &Plan, output: &Output, reproduce: String) ->
     if outcome.ending() != Ending::Passed {
         write!(out, "{}", Failure { plan, outcome: &outcome, reproduce })?;
     }
+    Ok(exit_code(outcome.ending()))
+}
+
+fn page<'a>(plan: &Plan, outcome: &'a Outcome, reproduce: &str) -> Page<'a> {
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let (preset, topology) = (preset_name(plan.preset), topology_name(plan.topology));
+    Page {
+        title: format!("seed {}, {preset}, {topology}", plan.seed),
+        facts: vec![
+            fact("seed", plan.seed.to_string()),
+            fact("preset", preset.to_owned()),
+            fact("topology", topology.to_owned()),
+            fact("steps", outcome.steps.to_string()),
+            fact("trace hash", outcome.trace_hash.clone()),
+            fact("reproduce", reproduce.to_owned()),
+        ],
+        lanes: plan.lanes().into_iter().map(|lane| (lane.number(), lane.to_string())).collect(),
+        records: &outcome.records,
+        began: world::START,
+        violations: &outcome.verdict.violations,
+    }
+}
+
+/// Makes a failing plan small; only plans that violate the same invariant count.
+fn shrink_plan(out: &mut impl Write, plan: Plan, output: &Path, runs: usize) -> io::Result<ExitCode> {
+    let violated = |plan: &Plan| world::run(plan, false).violation().map(|violation| violation.invariant);
+    let Some(target) = violated(&plan) else {
+        writeln!(out, "the plan violates nothing: there is nothing to shrink")?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let before = (plan.faults.len(), plan.commands());
+    let shrunk = shrink::shrink(plan, target, runs, violated);
+    save(output, &shrunk.plan)?;
+    let after = (shrunk.plan.faults.len(), shrunk.plan.commands());
+    writeln!(out, "violates      {target}")?;
+    writeln!(out, "faults        {} of {}", after.0, before.0)?;
+    writeln!(out, "commands      {} of {}", after.1, before.1)?;
+    let state = if shrunk.minimal { "nothing more can go" } else { "the runs were used up" };
+    writeln!(out, "runs          {}: {state}", shrunk.runs)?;
+    let outcome = world::run(&shrunk.plan, false);
+    let reproduce = format!("cargo sim replay {}", output.display());
+    write!(out, "{}", Failure { plan: &shrunk.plan, outcome: &outcome, reproduce })?;
     Ok(exit_code(outcome.ending()))
 }
 

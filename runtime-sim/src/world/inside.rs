@@ -33,6 +33,8 @@ pub(super) struct Inside {
     pub(super) broker: EmbeddedBroker,
     /// The checkers know of everything up to here.
     pub(super) told: Position,
+    /// Somebody has noticed that the journal has stopped.
+    supervised: bool,
 }
 
 impl World {
@@ -64,6 +66,11 @@ impl World {
                 if damaged {
                     self.observe(&Observation::JournalRecovered { log: &[], damaged });
                 }
+                // The power may go while the journal is being opened.
+                if self.slots[0].disk.has_crashed() {
+                    let seed = self.disks.draw();
+                    self.slots[0].disk = self.slots[0].disk.restart(seed);
+                }
                 false
             }
         }
@@ -88,10 +95,21 @@ impl World {
         for input in inputs {
             self.send(Lane::EventStore, from, Packet::Feed { life, input });
         }
-        if stopped && self.slots[0].dying.is_none() {
-            // The operator is told by the health check, and starts it again.
+        if stopped && !self.servers.inside.as_ref().is_some_and(|inside| inside.supervised) {
             self.mark(Mark::JournalStopped);
-            self.slots[0].dying = Some((200, SUPERVISOR_US));
+            if let Some(inside) = &mut self.servers.inside {
+                inside.supervised = true;
+            }
+            self.at(self.now() + SUPERVISOR_US, Event::Supervise);
+        }
+    }
+
+    /// Whoever looks at the health check starts a process again whose journal has stopped.
+    pub(super) fn supervise(&mut self) {
+        let Some(inside) = &mut self.servers.inside else { return };
+        inside.supervised = false;
+        if inside.store.as_ref().is_some_and(|store| store.stopped().is_some()) {
+            self.die(0, SUPERVISOR_US);
         }
     }
 

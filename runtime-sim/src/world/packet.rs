@@ -88,6 +88,8 @@ pub(super) enum Event {
     /// The broker looks who has not been heard of.
     Sessions,
     Rebalance(Consumer),
+    /// An embedded process whose journal has stopped is started again.
+    Supervise,
     /// The embedded database syncs.
     Sync,
 }

@@ -79,6 +79,7 @@ impl World {
                 Event::HintMessages => self.hint_messages_now(),
                 Event::Sessions => self.check_sessions(),
                 Event::Rebalance(consumer) => self.rebalance(consumer),
+                Event::Supervise => self.supervise(),
                 Event::Sync => self.sync_database(),
             }
         }
