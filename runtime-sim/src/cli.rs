@@ -169,9 +169,7 @@ pub fn main() -> ExitCode {
         Verb::Shrink { seed, from, scene, output, runs } => {
             let plan = match (from, seed) {
                 (Some(path), _) => load(&path),
-                (None, seed) => {
-                    Ok(generate(seed.unwrap_or_default(), scene.preset, scene.topology, scene.commands))
-                }
+                (None, seed) => Ok(generate(seed.unwrap_or_default(), scene.preset, scene.topology, scene.commands)),
             };
             plan.and_then(|plan| shrink_plan(&mut out, plan, &output, runs))
         }

@@ -41,12 +41,12 @@ impl World {
     /// Opens the journal; says whether the process can run.
     pub(super) fn open_journal(&mut self) -> bool {
         let disk = self.slots[0].disk.clone();
-        match EmbeddedStore::open(disk, self.plan.options.segment_bytes) {
-            Ok((store, recovery)) => {
+        let opened = EmbeddedStore::open(disk, self.plan.options.segment_bytes);
+        match opened.and_then(|(store, recovery)| store.log().map(|log| (store, recovery, log))) {
+            Ok((store, recovery, log)) => {
                 if recovery.torn.is_some() {
                     self.mark(Mark::TornTailCut);
                 }
-                let log = store.log().unwrap_or_default();
                 let told = self.servers.inside.as_ref().map_or(Position(0), |inside| inside.told);
                 let fresh: Vec<Recorded> = log.iter().filter(|one| one.position > told).cloned().collect();
                 if !fresh.is_empty() {

@@ -12,7 +12,7 @@ use wallex_core::config::{Config, IdempotencyMode, Roles};
 use wallex_core::effect::{Append, Completion, Effect, Input};
 use wallex_core::id::{CommandId, EffectId, RequestId};
 use wallex_core::node::Node;
-use wallex_core::projector::Consumer;
+use wallex_core::projector::{Consumer, Projection};
 
 use super::packet::{Packet, Reply, completes, completing, effect_name, input_name};
 use super::reads::Reads;
@@ -387,6 +387,17 @@ impl Driver {
 fn awaited(world: &mut World, effect: &Effect) -> Awaited {
     if matches!(effect, Effect::ReadStream { .. }) {
         world.mark(Mark::GapFetched);
+    }
+    if let Effect::Project { changes, held, released, .. } = effect
+        && held.is_empty()
+        && released.is_empty()
+        && match changes {
+            Projection::ReadModel(changes) => changes.is_empty(),
+            Projection::Ledger(entries) => entries.is_empty(),
+        }
+    {
+        // The batch moves the checkpoint and nothing else: it had everything.
+        world.mark(Mark::DuplicateSkipped);
     }
     if let Effect::Append(_, append) = effect {
         Awaited::Append(Arc::clone(append))

@@ -35,6 +35,8 @@ pub(super) struct Servers {
     /// Instead of event store and broker, when embedded.
     pub(super) inside: Option<Inside>,
     up: [Power; 4],
+    /// Who led last.
+    led: Option<InstanceId>,
     pub(super) heard: std::collections::BTreeMap<InstanceId, u64>,
     pub(super) log_hinted: bool,
     pub(super) messages_hinted: bool,
@@ -58,6 +60,7 @@ impl Servers {
             leases: LeaseStore::default(),
             inside: embedded.then(Inside::default),
             up: [Power::default(); 4],
+            led: None,
             heard: std::collections::BTreeMap::new(),
             log_hinted: false,
             messages_hinted: false,
@@ -196,10 +199,10 @@ impl World {
             Server::Broker if self.embedded() => self.perform_in_memory(now, effect),
             Server::Broker => self.perform_in_broker(now, effect),
             Server::Leases => {
-                let leader = self.servers.leases.leader(now);
                 let input = self.servers.leases.perform(now, Holder { instance: life, clock }, effect);
-                let leads = self.servers.leases.leader(now);
-                if leader.is_some() && leads.is_some() && leader != leads {
+                if let Some(leader) = self.servers.leases.leader(now)
+                    && self.servers.led.replace(leader).is_some_and(|before| before != leader)
+                {
                     self.mark(Mark::LeaderChanged);
                 }
                 input
