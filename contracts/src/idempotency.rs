@@ -43,6 +43,7 @@ macro_rules! idempotency_contract {
             the_first_answer_stands
             an_answer_is_stored_as_often_as_it_is_asked_for
             only_its_holder_releases_a_key
+            a_key_that_was_taken_over_is_not_released_by_its_first_holder
             a_released_key_is_new_again
             an_answered_key_is_not_released
             an_expired_key_is_new_again
@@ -264,6 +265,18 @@ pub async fn only_its_holder_releases_a_key(port: &impl Port) {
     release(port, key(1), command(2)).await;
     release(port, key(2), command(1)).await;
     assert_eq!(reserve(port, attempt(key(1), command(3), 1)).await, pending(key(1)));
+}
+
+/// Whoever took over runs under the first attempt's command; the first attempt, should it live, must not give the key away
+/// under it.
+pub async fn a_key_that_was_taken_over_is_not_released_by_its_first_holder(port: &impl Port) {
+    assert_eq!(reserve(port, attempt(key(1), command(1), 0)).await, Reservation::New);
+    let found = reserve(port, attempt(key(1), command(2), 40)).await;
+    assert!(matches!(found, Reservation::TakenOver { .. }), "{found:?}");
+    release(port, key(1), command(1)).await;
+    assert_eq!(reserve(port, attempt(key(1), command(3), 41)).await, pending(key(1)));
+    store(port, vec![record(key(1), command(1), answer_of(1))]).await;
+    assert_eq!(reserve(port, attempt(key(1), command(3), 42)).await, finished(key(1), answer_of(1)));
 }
 
 /// A key that was released is reserved like one that was never seen, for any payload.

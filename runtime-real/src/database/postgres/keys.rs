@@ -215,14 +215,15 @@ pub(super) async fn store(connection: &mut PgConnection, records: &[KeyRecord]) 
     Ok(())
 }
 
-/// Forgets reservations that these commands still hold.
+/// Forgets reservations that these commands still hold. One that was taken over is its first holder's no more, though the
+/// command is the same.
 pub(super) async fn release(connection: &mut PgConnection, released: &[(KeyHash, CommandId)]) -> Result<(), Stop> {
     sqlx::query(
         "WITH locked AS MATERIALIZED (
              SELECT key FROM idempotency_keys WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE)
          DELETE FROM idempotency_keys k
          USING unnest($1::bytea[], $2::bytea[]) AS released (key, command), locked l
-         WHERE l.key = k.key AND k.key = released.key AND k.status = 'pending'
+         WHERE l.key = k.key AND k.key = released.key AND k.status = 'pending' AND k.attempted_us = k.reserved_us
            AND k.command_id = encode(released.command, 'hex')::uuid",
     )
     .bind(released.iter().map(|(key, _)| key.0.to_vec()).collect::<Vec<_>>())
