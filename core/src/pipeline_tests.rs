@@ -381,6 +381,24 @@ fn duplicates_on_the_topic_are_skipped() {
 }
 
 #[test]
+fn a_dead_letter_that_is_delivered_again_stays_one() {
+    for consumer in [Consumer::ReadModel, Consumer::Ledger] {
+        let mut world = World::new();
+        world.poison.insert((consumer, WalletId::parse("a").unwrap(), Version(2)));
+        world.happen("a");
+        world.happen("a");
+        world.run(20);
+        for mut message in world.topic.clone() {
+            message.offset = world.topic.len() as u64 + 1;
+            world.topic.push(message);
+        }
+        world.run(20);
+        let [one] = &world.held[..] else { panic!("INV-11: {:?}", world.held) };
+        assert_eq!((one.version, one.dead.is_some()), (Version(2), true), "{consumer:?}");
+    }
+}
+
+#[test]
 fn a_gap_on_the_topic_is_filled_from_the_event_store() {
     let mut world = World::new();
     for _ in 0..5 {

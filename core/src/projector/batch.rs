@@ -51,11 +51,17 @@ impl Batch {
         let mut offsets: BTreeMap<u16, u64> = BTreeMap::new();
         for message in messages {
             offsets.insert(message.partition, message.offset);
+            let applied = batch.version_of(projector, &message.wallet_id);
             if batch.must_wait(projector, &message.wallet_id) {
-                batch.held.push(held(projector.consumer, message, None));
+                // What comes again is applied already, or the dead letter itself: that one must not be set aside anew as
+                // something that only waits.
+                if message.version > applied.next() {
+                    batch.held.push(held(projector.consumer, message, None));
+                } else {
+                    batch.duplicates += 1;
+                }
                 continue;
             }
-            let applied = batch.version_of(projector, &message.wallet_id);
             if message.version <= applied && !mutant::on(Mutant::GuardSkipped) {
                 batch.duplicates += 1;
                 continue;
