@@ -14,7 +14,7 @@ use crate::block::{Block, StoredEvent, begin_block, begin_write, end_block, end_
 use crate::error::{During, JournalError};
 use crate::frame::{FRAME_BYTES_FULL, FRAME_HEADER_BYTES, FrameBuilder, frame_length};
 use crate::raw::decide::Decision;
-use crate::raw::event::{Append, Appended, LAST_REVISION, Outcome, Written};
+use crate::raw::event::{Append, Appended, LAST_REVISION, NewEvent, Outcome, Written};
 use crate::raw::index::{Change, FLAG_JSON, FLAG_TOMBSTONE, Index, metadata_change};
 use crate::raw::reader::Reader;
 use crate::raw::recent::Recent;
@@ -103,7 +103,7 @@ impl<S: Storage> Log<S> {
             }
             end_write(&mut self.frame.bytes, part);
             writes += 1;
-            self.stage_metadata(name, append, index);
+            self.stage_metadata(name, run);
         }
         let events = length32(append.events.len());
         let check = end_block(&mut self.frame.bytes, start, first, [events, writes, 0]);
@@ -112,8 +112,8 @@ impl<S: Storage> Log<S> {
     }
 
     /// What the events of a metadata stream change in the stream that they are about.
-    fn stage_metadata(&mut self, name: &str, append: &Append, index: usize) {
-        for (_, event) in append.events.iter().filter(|(stream, _)| *stream == index) {
+    fn stage_metadata(&mut self, name: &str, run: &[(usize, NewEvent)]) {
+        for (_, event) in run {
             if let Some((target, change)) = metadata_change(name, &event.kind, &event.data) {
                 let state = self.state_of(target);
                 self.staged.change(target, state, change);

@@ -3,11 +3,13 @@
 //! A page is read on a thread for blocking work, and the next one only when the client has taken the one before, so a
 //! call holds at most a page and a queue in memory. A client that takes nothing for the stall timeout is cut off.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 use wallex_journal::JournalError;
 use wallex_journal::raw::{Direction, Limits, StoredEvent, StreamPage};
@@ -20,17 +22,24 @@ use crate::protocol::read::{ReadContent, ReadResp};
 const PAGE_EVENTS_MAX: usize = 512;
 /// A page ends with the event that reaches so many bytes.
 const PAGE_BYTES_MAX: usize = 1 << 20;
-/// Most messages that wait for the client.
-const QUEUE_MESSAGES_MAX: usize = 64;
+/// Most messages that wait for the client, and most bytes of them.
+const QUEUE_MESSAGES_MAX: usize = 256;
+const QUEUE_BYTES_MAX: u32 = 4 << 20;
+/// What a message costs beside its event's data and metadata, in bytes.
+const MESSAGE_COST_BYTES: usize = 256;
 
 /// Messages on their way to a client.
-pub(super) type Messages = ReceiverStream<Result<ReadResp, Status>>;
+pub(super) type Messages = Pin<Box<dyn Stream<Item = Result<ReadResp, Status>> + Send>>;
+
+/// A message with its part of the queue's room.
+type Queued = (Result<ReadResp, Status>, Option<OwnedSemaphorePermit>);
 
 /// Hands messages to a client.
 pub(super) struct Outlet {
-    messages: mpsc::Sender<Result<ReadResp, Status>>,
+    messages: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
     /// Kept for the last word to a client that takes nothing.
-    last: mpsc::OwnedPermit<Result<ReadResp, Status>>,
+    last: mpsc::OwnedPermit<Queued>,
     stall_timeout: Duration,
 }
 
@@ -54,7 +63,9 @@ impl Outlet {
     pub(super) fn new(stall_timeout: Duration) -> Result<(Self, Messages), Status> {
         let (messages, receiver) = mpsc::channel(QUEUE_MESSAGES_MAX + 1);
         let last = messages.clone().try_reserve_owned().map_err(|_| Status::internal("a fresh queue has no room"))?;
-        Ok((Self { messages, last, stall_timeout }, ReceiverStream::new(receiver)))
+        let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX as usize));
+        let taken = ReceiverStream::new(receiver).map(|(message, _room)| message);
+        Ok((Self { messages, room, last, stall_timeout }, Box::pin(taken)))
     }
 
     /// Hands over a message, when there is room.
@@ -63,10 +74,16 @@ impl Outlet {
     }
 
     pub(super) async fn hand_over(&self, message: ReadResp) -> Result<(), Ended> {
-        match self.messages.send_timeout(Ok(message), self.stall_timeout).await {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Ended::Gone),
-            Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
+        let cost = u32::try_from(cost(&message)).map_or(QUEUE_BYTES_MAX, |cost| cost.min(QUEUE_BYTES_MAX));
+        let handing_over = async {
+            let room = self.room.clone().acquire_many_owned(cost).await.map_err(|_| Ended::Gone)?;
+            self.messages.send((Ok(message), Some(room))).await.map_err(|_| Ended::Gone)
+        };
+        tokio::select! {
+            biased;
+            result = handing_over => result,
+            () = self.gone() => Err(Ended::Gone),
+            () = tokio::time::sleep(self.stall_timeout) => {
                 Err(Ended::Told(Status::aborted("the client is too slow: it has taken nothing for too long")))
             }
         }
@@ -81,8 +98,29 @@ impl Outlet {
     pub(super) fn end(self, result: Result<(), Ended>) {
         match result {
             Ok(()) | Err(Ended::Gone) => {}
-            Err(Ended::Told(status)) => drop(self.last.send(Err(status))),
+            Err(Ended::Told(status)) => drop(self.last.send((Err(status), None))),
         }
+    }
+}
+
+/// What a message takes of the queue's room.
+fn cost(message: &ReadResp) -> usize {
+    match &message.content {
+        Some(ReadContent::Event(read)) => {
+            let event = read.event.as_ref();
+            MESSAGE_COST_BYTES + event.map_or(0, |event| event.data.len() + event.custom_metadata.len())
+        }
+        Some(
+            ReadContent::Confirmation(_)
+            | ReadContent::Checkpoint(_)
+            | ReadContent::StreamNotFound(_)
+            | ReadContent::FirstStreamPosition(_)
+            | ReadContent::LastStreamPosition(_)
+            | ReadContent::LastAllStreamPosition(_)
+            | ReadContent::CaughtUp(_)
+            | ReadContent::FellBehind(_),
+        )
+        | None => MESSAGE_COST_BYTES,
     }
 }
 
