@@ -156,10 +156,13 @@ fn workspace_packages_form_no_cycle_and_point_towards_the_core() {
     let ranks = BTreeMap::from([
         ("wallex-core", 0),
         ("wallex-journal", 1),
-        ("wallex", 2),
-        ("wallex-sim", 2),
-        ("wallex-benches", 3),
-        ("wallex-sim-tests", 3),
+        ("wallex-contracts", 1),
+        ("wallex-recording", 1),
+        ("wallex-kurrentdb", 2),
+        ("wallex", 3),
+        ("wallex-sim", 3),
+        ("wallex-benches", 4),
+        ("wallex-sim-tests", 4),
     ]);
     for package in metadata.workspace_packages() {
         let rank = ranks.get(package.name.as_str()).unwrap_or_else(|| panic!("{} has no place yet", package.name));
