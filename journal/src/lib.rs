@@ -16,7 +16,7 @@
 //! | `storage`, [`os`], [`testing`] | the file abstraction, the real disk, the faulty disk |
 //! | `writer`, `stage`, `tail`, `heads`, `keys`, `answer` | appending |
 //! | `recovery`, `torn`, `walk`, `window` | reading it all back, and judging its end |
-//! | `reader`, `history`, `index`, `index_file`, `shared` | reading while writing |
+//! | `reader`, `recent`, `history`, `index`, `index_file`, `shared` | reading while writing |
 //! | `snapshot`, `compact`, `maintenance` | the background |
 //! | [`raw`] | a log of the same make for opaque streams |
 
@@ -34,6 +34,7 @@ mod maintenance;
 pub mod os;
 pub mod raw;
 mod reader;
+mod recent;
 mod recovery;
 mod segment;
 mod shared;

@@ -137,10 +137,16 @@ impl<S: Storage> Reader<S> {
         let shared = &*self.shared;
         let (last, end) = (shared.position(), shared.end());
         let mut events = Vec::new();
+        if after.0 >= last {
+            shared.recent.want();
+        }
         if limit == 0 || after.0 >= last {
             return Ok(events);
         }
         let first = after.0 + 1;
+        if let Some(recent) = shared.recent.read(first, limit) {
+            return Ok(recent);
+        }
         let from = shared.nearest(first);
         let mut marked = from.place;
         let mut resume = None;

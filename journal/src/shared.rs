@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use crate::error::{During, JournalError};
 use crate::frame::Header;
 use crate::index::SegmentIndex;
+use crate::recent::Recent;
 use crate::segment::{Chain, Content, SEGMENT_HEADER_BYTES, segment_name};
 use crate::storage::{Access, Storage};
 
@@ -86,6 +87,8 @@ pub(crate) struct Shared<S: Storage> {
     files: Mutex<BTreeMap<u32, Arc<S::File>>>,
     /// Known places between frames, by the position of the next event.
     marks: Mutex<BTreeMap<u64, Cursor>>,
+    /// The newest events of wallets, for who follows the log.
+    pub(crate) recent: Recent,
     /// A file of zeros that waits to become the next segment.
     pub(crate) prepared: Mutex<Option<Prepared<S::File>>>,
     /// How many files were prepared: each gets a name of its own, because one may still be on its way to its segment.
@@ -113,6 +116,7 @@ impl<S: Storage> Shared<S> {
             snapshot_position: AtomicU64::new(0),
             files: Mutex::default(),
             marks: Mutex::default(),
+            recent: Recent::default(),
             prepared: Mutex::default(),
             preparations: AtomicU64::new(0),
             preparing: Mutex::default(),

@@ -7,7 +7,8 @@
 use std::borrow::Borrow;
 
 use wallex_core::effect::{Append, Failure, FailureKind, KeyRecord, StreamWrite};
-use wallex_core::id::{EventId, Version, WalletId};
+use wallex_core::event::Recorded;
+use wallex_core::id::{EventId, Position, Version, WalletId};
 use wallex_core::time::Timestamp;
 
 use crate::answer::{Layout, store};
@@ -46,11 +47,13 @@ pub(crate) struct Stage {
     layout: Layout,
     /// For each write of the append its wallet's place among the heads.
     found: Vec<Option<usize>>,
+    /// The frame's events, when somebody follows the log.
+    pub(crate) followed: Vec<Recorded>,
 }
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        Self { frame: FrameBuilder::new(), layout: Layout::default(), found: Vec::new() }
+        Self { frame: FrameBuilder::new(), layout: Layout::default(), found: Vec::new(), followed: Vec::new() }
     }
 }
 
@@ -126,6 +129,11 @@ impl<S: Storage> Journal<S> {
         }
         let check = end_block(bytes, start, position, [events, writes, length32(append.records.len())]);
         self.stage.frame.add_block(events, check);
+        if self.shared.recent.is_wanted() {
+            let events = append.writes.iter().flat_map(|write| &write.events);
+            let recorded = (position..).map(Position).zip(events.cloned());
+            self.stage.followed.extend(recorded.map(|(position, event)| Recorded { position, event }));
+        }
         Ok(())
     }
 

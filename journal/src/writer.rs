@@ -77,6 +77,7 @@ impl<S: Storage> Journal<S> {
             Ok(()) => {
                 self.heads.keep();
                 self.keys.keep();
+                self.shared.recent.add(std::mem::take(&mut self.stage.followed));
             }
             Err(not_durable) => {
                 self.heads.back_to(0);
@@ -90,6 +91,7 @@ impl<S: Storage> Journal<S> {
             }
         }
         self.stage.frame.clear();
+        self.stage.followed.clear();
         waiting.clear();
     }
 

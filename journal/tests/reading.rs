@@ -233,3 +233,29 @@ fn segment_sizes_that_make_no_sense_are_refused() {
         assert!(matches!(opened, Err(JournalError::SegmentSize(size)) if size == segment_bytes));
     }
 }
+
+#[test]
+fn who_follows_the_log_reads_the_same_as_who_reads_the_files() {
+    let (storage, mut ledger) = filled(20);
+    let (mut journal, _) = open(&storage.restart(1));
+    let reader = journal.reader();
+    let followed = Position(ledger.events.len() as u64);
+    assert!(reader.read_all(followed, 10).unwrap().is_empty(), "the follower has come to the end");
+    // Refused and repeated appends leave nothing behind in memory either.
+    let refused = ledger.pending_transfer("a", "nobody", "1");
+    let repeated = ledger.transfer("a", "b", "0.02");
+    let outcomes = journal.append(&[&repeated, &refused, &repeated], NOW);
+    assert_eq!((&outcomes[0], &outcomes[2]), (&done(), &done()));
+    ledger.fill(&mut journal, 30);
+    let count = ledger.events.len();
+    for after in 0..count {
+        for limit in [1, 2, 5, 1_000] {
+            let read = reader.read_all(Position(after as u64), limit).unwrap();
+            let expected = &ledger.events[after..count.min(after + limit)];
+            assert!(read.iter().map(|one| &one.event).eq(expected), "after {after}, {limit}");
+            assert!(read.iter().zip(after as u64 + 1..).all(|(one, position)| one.position.0 == position));
+        }
+    }
+    assert_eq!(log(&reader), log(&journal.reader()));
+    ledger.assert_same(&journal);
+}
