@@ -7,7 +7,7 @@ use wallex_core::config::{Config, Roles};
 use wallex_core::effect::{Completion, Effect, Input, RelayProgress};
 use wallex_core::event::Recorded;
 use wallex_core::id::{Position, Version};
-use wallex_core::limits::{FEEDER_PACE, PARTITIONS, PIPELINE_BATCH_MAX};
+use wallex_core::limits::{FEEDER_PACE_MAX, PARTITIONS, PIPELINE_BATCH_MAX};
 use wallex_core::node::Node;
 use wallex_core::projector::{Consumer, Message, PartitionProgress, message_of};
 use wallex_core::time::Timestamp;
@@ -60,7 +60,7 @@ impl Topic {
         self.drain();
         while applied(&self.node) - before < wanted {
             // The feeder waits a little before it reads a log that was short.
-            self.now = self.now.plus(FEEDER_PACE);
+            self.now = self.now.plus(FEEDER_PACE_MAX);
             self.node.handle_timeout(self.now);
             self.drain();
         }

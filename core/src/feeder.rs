@@ -5,12 +5,13 @@
 //! what the relay needs, and are handed to it at once ([`Feeder::take_written`]).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::awaiting::Awaiting;
 use crate::effect::{Completion, Effect, EffectQueue};
 use crate::event::Recorded;
 use crate::id::{EffectId, Position};
-use crate::limits::{FEEDER_PACE, PIPELINE_BATCH_MAX};
+use crate::limits::{FEEDER_PACE_MAX, FEEDER_PACE_MIN, FEEDER_PACE_PER_EVENT, PIPELINE_BATCH_MAX};
 use crate::mutant::{self, Mutant};
 use crate::time::Timestamp;
 
@@ -122,7 +123,7 @@ impl Feeder {
                 self.checkpoint = events.last().map_or(before, |recorded| recorded.position);
                 self.awaiting.succeeded();
                 if events.len() < PIPELINE_BATCH_MAX {
-                    self.awaiting.pause(FEEDER_PACE);
+                    self.awaiting.pause(pace_after(events.len()));
                 }
                 self.written = Some((before, events));
             }
@@ -174,5 +175,24 @@ impl Feeder {
             }
         }
         self.effects.pop()
+    }
+}
+
+/// How long to wait after a batch of this many events.
+fn pace_after(events: usize) -> Duration {
+    let of_events = FEEDER_PACE_PER_EVENT.saturating_mul(u32::try_from(events).unwrap_or(u32::MAX));
+    FEEDER_PACE_MAX.min(FEEDER_PACE_MIN.saturating_add(of_events))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lone_event_is_followed_by_a_short_wait_and_a_flood_by_a_bounded_one() {
+        assert_eq!(pace_after(1), Duration::from_micros(10_020));
+        assert_eq!(pace_after(1_000), Duration::from_millis(30));
+        assert_eq!(pace_after(PIPELINE_BATCH_MAX), FEEDER_PACE_MAX);
+        assert_eq!(pace_after(usize::MAX), FEEDER_PACE_MAX);
     }
 }

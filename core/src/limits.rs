@@ -57,9 +57,13 @@ pub const TAKEOVER_CLOCK_MARGIN: Duration = Duration::from_secs(600);
 
 /// Events read from the log, written to the outbox, or published at once.
 pub const PIPELINE_BATCH_MAX: usize = 4_096;
-/// After a batch that was not full, the feeder lets this much time pass before it reads again: larger batches cost far
-/// less for each event, and the lag stays in the tens of milliseconds.
-pub const FEEDER_PACE: Duration = Duration::from_millis(15);
+/// After a batch that was not full, the feeder lets at least this much time pass before it reads again.
+pub const FEEDER_PACE_MIN: Duration = Duration::from_millis(10);
+/// And this much more for each event of that batch: larger batches cost far less for each event, so the pace follows
+/// the load.
+pub const FEEDER_PACE_PER_EVENT: Duration = Duration::from_micros(20);
+/// But never more than this: with the time that a batch takes, the lag stays well below a second.
+pub const FEEDER_PACE_MAX: Duration = Duration::from_millis(80);
 /// Partitions of the `wallet-events` topic.
 pub const PARTITIONS: u16 = 10;
 /// Attempts of a consumer or of the relay at one event before the event is a dead letter.
