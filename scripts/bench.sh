@@ -9,7 +9,7 @@
 #   ./scripts/bench.sh --only=machine,in-process,empty,wallex,postgres     some of these only
 #   ./scripts/bench.sh --no-build   with the programs that were built before
 #
-# Needs cargo, curl, wrk and Postgres (its server and pgbench); as root it installs the last two with apt-get.
+# Needs cargo, curl and Postgres (its server and pgbench); as root it installs Postgres with apt-get.
 # Everything listens on 127.0.0.1, keeps its files below one directory, and is gone at the end. BENCH_ROOT chooses
 # where that directory is made: its disk is what is measured.
 set -Eeuo pipefail
@@ -188,7 +188,6 @@ in_process_run() { # arguments of the program
 
 need curl curl
 with postgres && need_postgres
-if with empty || with wallex; then need wrk wrk; fi
 trap 'say "bench.sh: line $LINENO of ${BASH_SOURCE[0]##*/} failed"' ERR
 trap cleanup EXIT
 trap 'exit 130' INT TERM

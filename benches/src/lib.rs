@@ -7,6 +7,7 @@
 //! | [`events`] | events as a log would hold them |
 //! | [`topic`] | a pipeline whose effects are answered at once and in memory |
 //! | [`process`] | what the kernel says about this process |
+//! | [`wire`] | HTTP as the load generator speaks it |
 //! | [`report`] | the table, the chart and the JSON of the load comparison |
 
 pub mod events;
@@ -15,3 +16,4 @@ pub mod process;
 pub mod report;
 pub mod requests;
 pub mod topic;
+pub mod wire;

@@ -1,4 +1,4 @@
-# The empty handler and the service under wrk. Sourced by scripts/bench.sh.
+# The empty handler and the service under the load generator. Sourced by scripts/bench.sh.
 
 wait_for() { # url, pid
     local seconds="${READY_SECONDS:-10}"
@@ -88,12 +88,20 @@ threads_json() {
         END { printf "{%s}", more }' <(echo "$1") <(echo "$2")
 }
 
+# A number of the generator's line of JSON in $output.
+member() { # name
+    sed "s/.*\"$1\":\([0-9.]*\).*/\1/" <<<"$output"
+}
+
 measure_http() { # subject (empty, wallex), scenario (spread, hot, batch), keyed (0, 1), connections, seconds
     local subject="$1" scenario="$2" keyed="$3" connections="$4" seconds="$5" port pid before cpu output watcher=""
     if [ "$subject" = empty ]; then port="$PORT_EMPTY" pid="$empty_pid"; else port="$PORT_WALLEX" pid="$wallex_pid"; fi
-    local run=(wrk -t 1 -c "$connections" --timeout 30s -s "$BENCH_SCRIPTS/load.lua" "http://127.0.0.1:$port")
-    local prefix="$RUN-$subject-$scenario-$connections"
-    "${run[@]}" -d 1s -- "$scenario" "$WALLETS" "$keyed" "$prefix-warm" >/dev/null
+    local run=("$TARGET/http_load" --address "127.0.0.1:$port" --mode "$scenario" --connections "$connections"
+        --wallets "$WALLETS")
+    local prefix="$RUN-$subject-$scenario-$connections" keys=()
+    [ "$keyed" = 1 ] && keys=(--keys "$prefix-warm")
+    "${run[@]}" --warm-up 0 --seconds 1 "${keys[@]}" >/dev/null
+    [ "$keyed" = 1 ] && keys=(--keys "$prefix")
     if [ "$subject" = wallex ]; then
         catch_up >/dev/null
         touch "$BENCH_DIR/watching"
@@ -102,19 +110,23 @@ measure_http() { # subject (empty, wallex), scenario (spread, hot, batch), keyed
         threads_before="$(thread_ticks "$pid")"
     fi
     before="$(cpu_ticks "$pid")"
-    output="$("${run[@]}" -d "${seconds}s" -- "$scenario" "$WALLETS" "$keyed" "$prefix" | grep '^RESULT')"
+    output="$("${run[@]}" --warm-up 0 --seconds "$seconds" "${keys[@]}")"
     cpu=$(($(cpu_ticks "$pid") - before))
-    local requests micros p50 p99 refused broken
-    read -r _ requests micros p50 p99 refused broken _ <<<"$output"
+    local requests p50 p99 refused broken unmeasured
+    requests="$(member requests)" p50="$(member p50_us)" p99="$(member p99_us)"
+    refused="$(member refused)" broken="$(member broken)" unmeasured="$(member requests_unmeasured)"
+    if [ "$((refused + broken))" -gt 0 ]; then echo "bench.sh: $output" >&2; fi
+    # Answers that came after the end are not counted; their share of the processor time is not either.
+    cpu=$((cpu * requests / (requests + unmeasured > 0 ? requests + unmeasured : 1)))
     local each=1 extra="" name="$scenario"
     [ "$scenario" = batch ] && each=1000
     if [ "$subject" = wallex ]; then
-        after_load "$watcher" "$before" "$pid" "$((requests * each))"
+        after_load "$watcher" "$before" "$pid" "$(((requests + unmeasured) * each))"
         extra="$after"
         [ "$keyed" = 1 ] || name="$scenario, no key"
     fi
     record "$subject" "$name" "$connections" "$((requests * each))" \
-        "$(awk -v n="$requests" -v each="$each" -v us="$micros" 'BEGIN { print n * each * 1e6 / us }')" \
+        "$(awk -v n="$requests" -v each="$each" -v s="$seconds" 'BEGIN { print n * each / s }')" \
         "$p50" "$p99" "$cpu" "$((refused + broken))" "$extra"
 }
 
