@@ -8,6 +8,7 @@
 
 mod config;
 mod events;
+mod eventstore;
 mod load;
 mod serve;
 mod verify;
@@ -50,6 +51,7 @@ Examples:
   wallex load --wallets 1000 --operations 20000 --workers 20
   wallex verify                                      proves the invariants on ./wallex-data
   wallex events --wallet alice --follow              what happens to a wallet, as it happens
+  wallex eventstore                                  KurrentDB's protocol on 127.0.0.1:2113
   wallex config print                                every setting, its value and where it came from
 
 Exit codes:
@@ -74,6 +76,8 @@ enum Verb {
     Verify(verify::VerifyArgs),
     /// Show raw events of the log.
     Events(events::EventsArgs),
+    /// Run an event store that speaks KurrentDB's protocol.
+    Eventstore(eventstore::EventStoreArgs),
     /// Check or show the configuration.
     Config(config::ConfigArgs),
 }
@@ -118,6 +122,7 @@ pub fn main() -> ExitCode {
         Verb::Load(args) => load::run(&args).into(),
         Verb::Verify(args) => verify::run(&args).into(),
         Verb::Events(args) => events::run(&args).into(),
+        Verb::Eventstore(args) => eventstore::run(&args).into(),
         Verb::Config(args) => config::run(&args).into(),
     }
 }
