@@ -10,7 +10,7 @@
 //! | [`embedded`] | the embedded profile, put together |
 //! | [`http`] | the HTTP interface: one file per resource |
 //! | [`layout`] | what stands where in a data directory |
-//! | [`leases`] | the embedded lease table |
+//! | [`leases`] | the embedded lease table, and leases in Redis |
 //! | [`log`] | the event store as HTTP reads it |
 //! | [`load`] | the load generator behind `wallex load` |
 //! | [`verify`] | the proof of the invariants behind `wallex verify` |

@@ -4,6 +4,8 @@
 //! has run out, and given back by its holder alone. Time comes from outside. Leases reduce contention; the expected
 //! revision of an append, not a lease, keeps the money right.
 
+pub mod redis;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

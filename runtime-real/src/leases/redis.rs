@@ -1,0 +1,297 @@
+//! Leases in Redis, for several instances: of wallets, and of the lead of the pipeline.
+//!
+//! A lease is a key that holds its holder's token and expires by itself. One script call takes all wallets of a request,
+//! so they are granted or denied at one moment; extending and giving back look at the token first. One Redis server
+//! holds all keys (a script may not span the slots of a cluster).
+//!
+//! A Redis that is away costs speed, never money (the expected revision keeps that): answers are awaited for a short
+//! time, and after a failure everything is refused at once for a moment, instead of waiting again and again.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, RedisError, Script, ScriptInvocation};
+use tokio::time::timeout;
+use wallex_core::effect::{Completion, Effect, Failure, FailureKind, Input};
+use wallex_core::id::WalletId;
+use wallex_core::time::Timestamp;
+
+use crate::driver::now;
+
+/// How long a connection or an answer is awaited.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long nothing is asked after a failure.
+pub const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(250);
+/// Wallets in one script call; what is more goes into another.
+const WALLETS_PER_CALL_MAX: usize = 4_096;
+
+/// Takes or extends each key that is free or ours; 1 or 0 for each.
+const TAKE: &str = "
+local granted = {}
+for i, key in ipairs(KEYS) do
+    local holder = redis.call('GET', key)
+    if not holder or holder == ARGV[1] then
+        redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
+        granted[i] = 1
+    else
+        granted[i] = 0
+    end
+end
+return granted";
+
+/// Removes each key that is ours.
+const GIVE_BACK: &str = "
+local given = 0
+for _, key in ipairs(KEYS) do
+    if redis.call('GET', key) == ARGV[1] then given = given + redis.call('DEL', key) end
+end
+return given";
+
+/// One holder's access to the leases; a clone is the same holder.
+#[derive(Clone)]
+pub struct RedisLeases {
+    client: Client,
+    prefix: Arc<str>,
+    token: Arc<str>,
+    scripts: Arc<Scripts>,
+    state: Arc<Mutex<State>>,
+}
+
+struct Scripts {
+    take: Script,
+    give_back: Script,
+}
+
+struct State {
+    connection: Option<ConnectionManager>,
+    /// The last failure, until something works again.
+    failure: Option<(Instant, Arc<str>)>,
+}
+
+/// What health shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisHealth {
+    /// How long an answer took; nothing when there was none.
+    pub latency: Option<Duration>,
+    /// Why there was none.
+    pub reason: Option<String>,
+}
+
+/// How a question to Redis ended without an answer.
+#[derive(Debug)]
+enum Trouble {
+    /// It was not asked, or it refused: nothing has changed.
+    NotDone(String),
+    /// It may have been done.
+    Unknown(String),
+}
+
+impl RedisLeases {
+    /// A holder with a token of its own. Nothing is asked of Redis yet: it may be away when the service starts.
+    ///
+    /// # Errors
+    /// When the address is none.
+    pub fn new(url: &str, prefix: &str) -> Result<Self, RedisError> {
+        let scripts = Scripts { take: Script::new(TAKE), give_back: Script::new(GIVE_BACK) };
+        Ok(Self {
+            client: Client::open(url)?,
+            prefix: Arc::from(prefix),
+            token: token(),
+            scripts: Arc::new(scripts),
+            state: Arc::new(Mutex::new(State { connection: None, failure: None })),
+        })
+    }
+
+    /// Another holder over the same Redis.
+    #[must_use]
+    pub fn another_holder(&self) -> Self {
+        let state = Arc::new(Mutex::new(State { connection: None, failure: None }));
+        Self { token: token(), state, ..self.clone() }
+    }
+
+    /// Performs [`Effect::Lease`], [`Effect::Unlease`], [`Effect::Lead`] and [`Effect::Resign`]; nothing for others.
+    pub async fn perform(&self, effect: Effect) -> Option<Input> {
+        match effect {
+            Effect::Lease { effect, wallets, until } => {
+                let keys = wallets.iter().map(|wallet| self.wallet_key(wallet)).collect();
+                Some(Input::Leased(effect, self.take(keys, until).await))
+            }
+            Effect::Lead { effect, until } => {
+                let completion = match self.take(vec![self.lead_key()], until).await {
+                    Completion::Done(granted) => Completion::Done(granted.first().copied().unwrap_or(false)),
+                    Completion::Conflict => Completion::Conflict,
+                    Completion::Failed(failure) => Completion::Failed(failure),
+                    Completion::Unknown => Completion::Unknown,
+                };
+                Some(Input::Led(effect, completion))
+            }
+            Effect::Unlease(wallets) => {
+                self.give_back(wallets.iter().map(|wallet| self.wallet_key(wallet)).collect()).await;
+                None
+            }
+            Effect::Resign => {
+                self.give_back(vec![self.lead_key()]).await;
+                None
+            }
+            Effect::Reply { .. }
+            | Effect::Reserve(..)
+            | Effect::Load(..)
+            | Effect::FindCommand { .. }
+            | Effect::Append(..)
+            | Effect::StoreAnswers(..)
+            | Effect::ReleaseKeys(_)
+            | Effect::LoadFeederCheckpoint(_)
+            | Effect::ReadLog { .. }
+            | Effect::WriteOutbox { .. }
+            | Effect::LoadRelayProgress(_)
+            | Effect::ReadOutbox { .. }
+            | Effect::Publish(..)
+            | Effect::PublishDead(..)
+            | Effect::MarkPublished { .. }
+            | Effect::LoadProgress { .. }
+            | Effect::Fetch { .. }
+            | Effect::LoadVersions { .. }
+            | Effect::ReadStream { .. }
+            | Effect::Project { .. }
+            | Effect::LoadHeld { .. } => None,
+        }
+    }
+
+    /// Asks Redis whether it is there.
+    pub async fn health(&self) -> RedisHealth {
+        let asked = Instant::now();
+        let answer = match self.connection() {
+            Ok(mut connection) => {
+                let ping = async move { redis::cmd("PING").query_async::<String>(&mut connection).await };
+                self.answer(ping).await.map(drop)
+            }
+            Err(trouble) => Err(trouble),
+        };
+        match answer {
+            Ok(()) => RedisHealth { latency: Some(asked.elapsed()), reason: None },
+            Err(Trouble::NotDone(reason) | Trouble::Unknown(reason)) => {
+                RedisHealth { latency: None, reason: Some(reason) }
+            }
+        }
+    }
+
+    fn wallet_key(&self, wallet: &WalletId) -> String {
+        format!("{}:lease:{wallet}", self.prefix)
+    }
+
+    fn lead_key(&self) -> String {
+        format!("{}:lead", self.prefix)
+    }
+
+    async fn take(&self, keys: Vec<String>, until: Timestamp) -> Completion<Vec<bool>> {
+        let mut granted = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(WALLETS_PER_CALL_MAX) {
+            let millis = until.since(now()).as_millis();
+            if millis == 0 {
+                // Already over; Redis would refuse an expiry in the past.
+                granted.resize(granted.len() + keys.len(), false);
+                continue;
+            }
+            let mut call = self.scripts.take.prepare_invoke();
+            call.key(keys).arg(&*self.token).arg(u64::try_from(millis).unwrap_or(u64::MAX));
+            match self.call::<Vec<u8>>(call).await {
+                Ok(answers) if answers.len() == keys.len() => granted.extend(answers.into_iter().map(|one| one == 1)),
+                Ok(_) => return Completion::Unknown,
+                Err(trouble) => return trouble.into(),
+            }
+        }
+        Completion::Done(granted)
+    }
+
+    /// Leases that cannot be given back expire.
+    async fn give_back(&self, keys: Vec<String>) {
+        for keys in keys.chunks(WALLETS_PER_CALL_MAX) {
+            let mut call = self.scripts.give_back.prepare_invoke();
+            call.key(keys).arg(&*self.token);
+            let _expires = self.call::<u64>(call).await;
+        }
+    }
+
+    async fn call<T: redis::FromRedisValue>(&self, call: ScriptInvocation<'_>) -> Result<T, Trouble> {
+        if let Some((at, reason)) = &self.state().failure
+            && at.elapsed() < PAUSE_AFTER_FAILURE
+        {
+            return Err(Trouble::NotDone(reason.to_string()));
+        }
+        let mut connection = self.connection()?;
+        self.answer(async move { call.invoke_async::<T>(&mut connection).await }).await
+    }
+
+    /// Awaits an answer for a short time, and remembers how that went.
+    async fn answer<T>(&self, question: impl Future<Output = Result<T, RedisError>>) -> Result<T, Trouble> {
+        let trouble = match timeout(ANSWER_TIMEOUT, question).await {
+            Ok(Ok(answer)) => {
+                self.state().failure = None;
+                return Ok(answer);
+            }
+            Ok(Err(error)) => trouble(&error),
+            Err(_) => Trouble::Unknown(format!("no answer in {} ms", ANSWER_TIMEOUT.as_millis())),
+        };
+        let mut state = self.state();
+        let (Trouble::NotDone(reason) | Trouble::Unknown(reason)) = &trouble;
+        if state.failure.is_none() {
+            tracing::warn!(%reason, "Redis does not answer; commands go on without leases");
+        }
+        state.failure = Some((Instant::now(), Arc::from(reason.as_str())));
+        if matches!(trouble, Trouble::Unknown(_)) {
+            // A connection that swallows questions looks alive from here: the next question takes a new one.
+            state.connection = None;
+        }
+        Err(trouble)
+    }
+
+    fn connection(&self) -> Result<ConnectionManager, Trouble> {
+        let mut state = self.state();
+        if let Some(connection) = &state.connection {
+            return Ok(connection.clone());
+        }
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(ANSWER_TIMEOUT))
+            .set_response_timeout(Some(ANSWER_TIMEOUT))
+            .set_number_of_retries(0);
+        let connection = ConnectionManager::new_lazy_with_config(self.client.clone(), config)
+            .map_err(|error| Trouble::NotDone(error.to_string()))?;
+        state.connection = Some(connection.clone());
+        Ok(connection)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An answer that is an error, or a connection that was refused, tells that nothing was done; all else does not.
+fn trouble(error: &RedisError) -> Trouble {
+    let reason = error.to_string();
+    if error.code().is_some() || error.is_connection_refusal() {
+        Trouble::NotDone(reason)
+    } else {
+        Trouble::Unknown(reason)
+    }
+}
+
+impl<T> From<Trouble> for Completion<T> {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::NotDone(reason) => Self::Failed(Failure { kind: FailureKind::Unavailable, reason }),
+            Trouble::Unknown(_) => Self::Unknown,
+        }
+    }
+}
+
+/// What tells holders apart. Without randomness from the system, the process and the time do.
+fn token() -> Arc<str> {
+    let mut random = [0; 16];
+    if getrandom::fill(&mut random).is_err() {
+        let unique = now().as_micros() as u64 ^ (u64::from(std::process::id()) << 40);
+        random[..8].copy_from_slice(&unique.to_le_bytes());
+    }
+    Arc::from(format!("{:032x}", u128::from_le_bytes(random)))
+}
