@@ -7,6 +7,7 @@
 //!
 //! A published event is kept by the outbox already, so publishing acknowledges everything, and again what it has seen.
 
+pub mod kafka;
 mod ring;
 #[cfg(test)]
 mod tests;

@@ -88,9 +88,12 @@ async fn pass(
     swallows: impl Fn(Fault) -> bool,
 ) {
     let mut bytes = vec![0; 16 * 1_024];
+    let mut has_swallowed = false;
     while let Ok(read @ 1..) = from.read(&mut bytes).await {
-        let swallowed = swallows(*faults.borrow());
-        if !swallowed && to.write_all(&bytes[..read]).await.is_err() {
+        if swallows(*faults.borrow()) {
+            has_swallowed = true;
+        } else if has_swallowed || to.write_all(&bytes[..read]).await.is_err() {
+            // No network takes bytes out of the middle of a connection: where some are lost, it ends.
             return;
         }
     }

@@ -1,0 +1,15 @@
+//! The Kafka adapter against a real Kafka: `./scripts/services.sh up` starts one.
+
+// A test may stop at the first surprise.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+
+mod contract;
+mod dead_letters;
+mod groups;
+mod outages;
+#[path = "../services/own.rs"]
+mod own;
+#[path = "../services/proxy.rs"]
+mod proxy;
+mod topics;
+mod world;
