@@ -7,6 +7,8 @@
 #[path = "crash/service.rs"]
 #[allow(dead_code)]
 mod service;
+#[path = "crash/whereabouts.rs"]
+mod whereabouts;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

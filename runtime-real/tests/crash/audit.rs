@@ -4,15 +4,15 @@
 //! ones are in the message.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::client::Client;
+use crate::client::{Client, Reply, Trouble};
 use crate::history::{History, Operation, Outcome, Record, Shape};
-use crate::service::Whereabouts;
 use crate::view::{self, Event, Snapshot};
+use crate::whereabouts::Whereabouts;
 use crate::workload;
 
 /// Differences in the message of a failure.
@@ -22,7 +22,7 @@ const SHOWN_MAX: usize = 25;
 pub(crate) fn audit(history: &mut History, whereabouts: &Whereabouts, deadline: Instant) {
     let mut findings = history.broken();
     let mut client = Client::new(whereabouts.clone(), deadline);
-    resolve(history, &mut client, &mut findings);
+    resolve(history, &mut client, deadline, &mut findings);
     let history = &*history;
     let events = read_events(history, &mut client, deadline);
     check_streams(&events, &mut findings);
@@ -31,7 +31,7 @@ pub(crate) fn audit(history: &mut History, whereabouts: &Whereabouts, deadline: 
     check_order(history, &mut findings);
     check_projections(&events, &mut client, deadline, &mut findings);
     check_money(history, &events, &mut findings);
-    check_replays(history, &mut client, &mut findings);
+    check_replays(history, &mut client, deadline, &mut findings);
     assert!(
         findings.is_empty(),
         "{} findings:\n{}",
@@ -45,7 +45,7 @@ pub(crate) fn audit(history: &mut History, whereabouts: &Whereabouts, deadline: 
 
 /// Asks again for every other request that was abandoned: the service finds out whether it took effect, and the rest
 /// of the audit proves that it did so once (INV-05). The others stay as they are.
-fn resolve(history: &mut History, client: &mut Client, findings: &mut Vec<String>) {
+fn resolve(history: &mut History, client: &mut Client, deadline: Instant, findings: &mut Vec<String>) {
     let abandoned = history
         .clients
         .iter_mut()
@@ -53,7 +53,7 @@ fn resolve(history: &mut History, client: &mut Client, findings: &mut Vec<String
         .filter(|record| matches!(record.outcome, Outcome::Abandoned { .. }));
     for record in abandoned.step_by(2) {
         let (path, body) = workload::wire(&record.request);
-        match client.post(&path, &record.request.key, &record.request.correlation, &body) {
+        match ask_again(client, &path, &record.request.key, &record.request.correlation, &body, deadline) {
             Ok(reply) if reply.status < 500 => {
                 record.outcome = Outcome::Answered { status: reply.status, body: reply.body };
                 record.resolved_late = true;
@@ -62,6 +62,26 @@ fn resolve(history: &mut History, client: &mut Client, findings: &mut Vec<String
                 findings.push(format!("{:?} has no final answer when it is asked for again: {other:?}", record.request))
             }
         }
+    }
+}
+
+/// Asks for an answer that may still be in flight: an instance that died between answering and storing the answer leaves
+/// the key reserved until its attempt counts as dead.
+fn ask_again(
+    client: &mut Client,
+    path: &str,
+    key: &str,
+    correlation: &str,
+    body: &[u8],
+    deadline: Instant,
+) -> Result<Reply, Trouble> {
+    loop {
+        let reply = client.post(path, key, correlation, body)?;
+        let in_flight = reply.status == 409 && reply.json()["code"] == "idempotency-key-in-flight";
+        if !in_flight || Instant::now() >= deadline {
+            return Ok(reply);
+        }
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
@@ -334,11 +354,11 @@ fn check_money(history: &History, events: &BTreeMap<String, Vec<Event>>, finding
 }
 
 /// INV-05: every answer is given again, byte for byte.
-fn check_replays(history: &History, client: &mut Client, findings: &mut Vec<String>) {
+fn check_replays(history: &History, client: &mut Client, deadline: Instant, findings: &mut Vec<String>) {
     for record in history.records() {
         let Outcome::Answered { status, body } = &record.outcome else { continue };
         let (path, request) = workload::wire(&record.request);
-        match client.post(&path, &record.request.key, "audit", &request) {
+        match ask_again(client, &path, &record.request.key, "audit", &request, deadline) {
             Ok(reply) if (reply.status, &reply.body, reply.replayed) == (*status, body, true) => {}
             other => findings.push(format!(
                 "{:?} was answered {status} {:?}; its replay is {other:?}",

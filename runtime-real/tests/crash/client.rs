@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::service::Whereabouts;
+use crate::whereabouts::Whereabouts;
 
 /// An answer, as it came.
 #[derive(Clone, Debug)]

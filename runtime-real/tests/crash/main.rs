@@ -16,6 +16,7 @@ mod history;
 mod rng;
 mod service;
 mod view;
+mod whereabouts;
 mod workload;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -5,41 +5,14 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::whereabouts::Whereabouts;
+
 const BINARY: &str = env!("CARGO_BIN_EXE_wallex");
-
-/// Where the service listens now, for everybody who talks to it.
-#[derive(Clone, Default)]
-pub(crate) struct Whereabouts {
-    shared: Arc<(Mutex<Option<SocketAddr>>, Condvar)>,
-}
-
-impl Whereabouts {
-    /// The address, once there is one.
-    pub(crate) fn wait(&self, deadline: Instant) -> SocketAddr {
-        let (address, changed) = &*self.shared;
-        let mut guard = address.lock().unwrap();
-        loop {
-            if let Some(address) = *guard {
-                return address;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "the service is not ready in time");
-            guard = changed.wait_timeout(guard, left).unwrap().0;
-        }
-    }
-
-    fn set(&self, address: Option<SocketAddr>) {
-        let (slot, changed) = &*self.shared;
-        *slot.lock().unwrap() = address;
-        changed.notify_all();
-    }
-}
 
 /// The service on a directory of its own, which goes away with it.
 pub(crate) struct Service {
@@ -56,7 +29,7 @@ impl Service {
     pub(crate) fn start(deadline: Instant) -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
         let mut service =
-            Self { root, child: None, reader: None, whereabouts: Whereabouts::default(), starts: 0, kills: 0 };
+            Self { root, child: None, reader: None, whereabouts: Whereabouts::of(1), starts: 0, kills: 0 };
         service.spawn();
         service.wait_until_ready(deadline);
         service
@@ -87,7 +60,7 @@ impl Service {
         self.reader = Some(std::thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
                 if let Some(address) = address_in(&line) {
-                    whereabouts.set(Some(address));
+                    whereabouts.set(0, Some(address));
                 }
             }
         }));
@@ -97,7 +70,7 @@ impl Service {
     /// Waits for the line that says that requests are taken.
     pub(crate) fn wait_until_ready(&mut self, deadline: Instant) {
         let ready_by = deadline.min(Instant::now() + Duration::from_secs(30));
-        while self.whereabouts.shared.0.lock().unwrap().is_none() {
+        while self.whereabouts.address(0).is_none() {
             let child = self.child.as_mut().expect("it was started");
             if let Some(status) = child.try_wait().expect("its state can be asked for") {
                 panic!("start {} ended with {status} before it was ready:\n{}", self.starts, self.log_tail());
@@ -111,12 +84,12 @@ impl Service {
     pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
         // Forgotten first: somebody else may get the dead one's port.
-        self.whereabouts.set(None);
+        self.whereabouts.set(0, None);
         child.kill().expect("it can be killed");
         child.wait().expect("it is dead");
         // A ready line that was under way when it died.
         self.reader.take().expect("its output is read").join().expect("its output is read to the end");
-        self.whereabouts.set(None);
+        self.whereabouts.set(0, None);
         self.kills += 1;
     }
 
@@ -136,7 +109,7 @@ impl Service {
             std::thread::sleep(Duration::from_millis(2));
         };
         self.reader.take().expect("its output is read").join().expect("its output is read to the end");
-        self.whereabouts.set(None);
+        self.whereabouts.set(0, None);
         assert_eq!(status.code(), Some(0), "after SIGTERM: {status}\n{}", self.log_tail());
     }
 

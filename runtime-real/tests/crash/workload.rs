@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::client::{Client, Reply, Trouble};
 use crate::history::{History, Journal, Operation, Outcome, Record, Request, Shape};
 use crate::rng::Rng;
-use crate::service::Whereabouts;
+use crate::whereabouts::Whereabouts;
 
 const CLIENTS: u64 = 8;
 const WALLETS: u64 = 40;
