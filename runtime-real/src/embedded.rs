@@ -6,7 +6,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -15,40 +14,19 @@ use std::time::Duration;
 use tokio::sync::watch;
 use wallex_core::config::Roles;
 use wallex_core::id::Position;
-use wallex_journal::{Journal, JournalError, Maintenance, Options, OsStorage, Reader, Recovery};
+use wallex_journal::{Journal, Maintenance, Options, OsStorage, Reader, Recovery};
 
 use crate::broker::Broker;
 use crate::config::Config;
-use crate::database::{Database, DatabaseError, Queries, SqliteDatabase};
+use crate::database::{Database, Queries, SqliteDatabase};
 use crate::driver::{CommandThread, Engine, Gauges, Pipeline, PipelineControl, now};
 use crate::layout;
 use crate::leases::LeaseTable;
 use crate::log::Log;
+use crate::profile::{StartError, core_config, random_seed};
 
 /// How often the upkeep thread looks for work.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Why the service cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data directory cannot be made or entered.
-    #[error("cannot use the data directory {path}: {source}")]
-    Directory {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The journal is locked, damaged or unreadable.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The database cannot be opened.
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-    /// The system gives no thread.
-    #[error("cannot start a thread: {0}")]
-    Thread(io::Error),
-}
 
 /// The running parts of an embedded service, without HTTP.
 pub struct Embedded {
@@ -183,26 +161,6 @@ fn report(recovery: &Recovery) {
     for damage in &recovery.damaged_snapshots {
         tracing::warn!(%damage, "a snapshot cannot be used; the log is read instead");
     }
-}
-
-/// The core's settings in the embedded profile: one process writes, and records are decided by the append itself.
-fn core_config(config: &Config, roles: Roles) -> wallex_core::config::Config {
-    wallex_core::config::Config {
-        commands_pending_max: config.limits.pending_commands,
-        wallets_cached_max: config.limits.cached_wallets,
-        idempotency_ttl: Duration::from_secs(u64::from(config.idempotency.ttl_hours) * 3_600),
-        hash_seed: random_seed(),
-        roles,
-        ..wallex_core::config::Config::default()
-    }
-}
-
-/// Clients choose wallet ids, so the seed of the hash tables is theirs to guess.
-fn random_seed() -> u64 {
-    let mut seed = [0; 8];
-    // Without randomness from the system the seed is fixed: slower under an attack on the tables, and no less right.
-    let _fixed = getrandom::fill(&mut seed);
-    u64::from_le_bytes(seed)
 }
 
 /// Prepares segments, builds indexes and makes snapshots, away from the writer.

@@ -13,6 +13,8 @@
 //! | [`leases`] | the embedded lease table, and leases in Redis |
 //! | [`log`] | the event store as HTTP reads it |
 //! | [`load`] | the load generator behind `wallex load` |
+//! | [`production`] | the production profile, put together |
+//! | [`profile`] | what runs, whichever profile it is |
 //! | [`verify`] | the proof of the invariants behind `wallex verify` |
 
 pub mod broker;
@@ -26,4 +28,6 @@ pub mod layout;
 pub mod leases;
 pub mod load;
 pub mod log;
+pub mod production;
+pub mod profile;
 pub mod verify;

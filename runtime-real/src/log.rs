@@ -3,12 +3,15 @@
 //! Embedded it is the journal's files, whose blocking reads are kept away from the threads that serve requests; in
 //! production it is KurrentDB.
 
+use tokio::sync::watch;
 use wallex_core::command::Unavailable;
+use wallex_core::effect::{Completion, Effect, Input, Load};
 use wallex_core::event::Event;
-use wallex_core::id::{Position, Version, WalletId};
+use wallex_core::id::{EffectId, Position, Version, WalletId};
 use wallex_core::time::Timestamp;
 use wallex_core::wallet::Wallet;
 use wallex_journal::{JournalError, OsStorage, Reader};
+use wallex_kurrentdb::store::EventStore;
 
 /// A point in a wallet's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,9 @@ pub enum LogError {
     /// The journal's files.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The server.
+    #[error("the event store cannot be read: {0}")]
+    Server(String),
     /// The read itself has gone wrong.
     #[error("reading the event store failed")]
     Panicked,
@@ -45,6 +51,7 @@ impl LogError {
                 | JournalError::SegmentSize(_)
                 | JournalError::Stopped(_),
             )
+            | Self::Server(_)
             | Self::Panicked => Unavailable::EventStore,
         }
     }
@@ -55,6 +62,8 @@ impl LogError {
 pub enum Log {
     /// The embedded journal.
     Journal(Reader<OsStorage>),
+    /// KurrentDB, and the end of its log as a subscription tells it.
+    Server(EventStore, watch::Receiver<Position>),
 }
 
 impl Log {
@@ -63,6 +72,7 @@ impl Log {
     pub fn position(&self) -> Position {
         match self {
             Self::Journal(reader) => reader.position(),
+            Self::Server(_, end) => *end.borrow(),
         }
     }
 
@@ -80,6 +90,20 @@ impl Log {
                 })
                 .await
             }
+            Self::Server(store, _) => {
+                let loads = vec![Load { wallet: id.clone(), known: Version(0) }];
+                let loaded = match store.perform(Effect::Load(ASKED, loads)).await {
+                    Some(Input::Loaded(_, completion)) => done(completion)?,
+                    other => return Err(unexpected(other.as_ref())),
+                };
+                let events = loaded.into_iter().flat_map(|one| one.events);
+                let until = |event: &Event| match moment {
+                    Moment::Version(version) => event.version <= version,
+                    Moment::Time(time) => event.occurred_at <= time,
+                };
+                let wallet = events.take_while(until).fold(None, |wallet, event| Some(Wallet::apply(wallet, &event)));
+                Ok(wallet.filter(|wallet| !matches!(moment, Moment::Version(version) if wallet.version != version)))
+            }
         }
     }
 
@@ -94,6 +118,13 @@ impl Log {
                 let recorded = blocking(reader, move |log| log.read_stream(&id, from, limit)).await?;
                 Ok(recorded.into_iter().map(|recorded| recorded.event).collect())
             }
+            Self::Server(store, _) => {
+                let to = Version(from.0.saturating_add(limit as u64).saturating_sub(1));
+                match store.perform(Effect::ReadStream { effect: ASKED, wallet: id.clone(), from, to }).await {
+                    Some(Input::StreamRead(_, completion)) => done(completion),
+                    other => Err(unexpected(other.as_ref())),
+                }
+            }
         }
     }
 
@@ -107,17 +138,48 @@ impl Log {
                 let next = blocking(reader, move |log| log.read_all(position, 1)).await?;
                 Ok(next.first().map(|recorded| recorded.event.occurred_at))
             }
+            Self::Server(store, _) => {
+                match store.perform(Effect::ReadLog { effect: ASKED, after: position, limit: 1 }).await {
+                    Some(Input::LogRead(_, completion)) => {
+                        Ok(done(completion)?.first().map(|recorded| recorded.event.occurred_at))
+                    }
+                    other => Err(unexpected(other.as_ref())),
+                }
+            }
         }
     }
 
-    /// Whether the event store answers: its last event is read back.
+    /// Whether the event store answers; embedded, its last event is read back.
     ///
     /// # Errors
     /// [`LogError`] says what is in the way.
     pub async fn ping(&self) -> Result<(), LogError> {
-        let before = Position(self.position().0.saturating_sub(1));
-        self.time_of_next(before).await.map(drop)
+        match self {
+            Self::Journal(_) => {
+                let before = Position(self.position().0.saturating_sub(1));
+                self.time_of_next(before).await.map(drop)
+            }
+            Self::Server(store, _) => {
+                store.health().await.map(drop).map_err(|error| LogError::Server(error.to_string()))
+            }
+        }
     }
+}
+
+/// The core does not ask here, so the completion is for nobody else.
+const ASKED: EffectId = EffectId(0);
+
+fn done<T>(completion: Completion<T>) -> Result<T, LogError> {
+    match completion {
+        Completion::Done(value) => Ok(value),
+        Completion::Failed(failure) => Err(LogError::Server(failure.reason)),
+        Completion::Conflict | Completion::Unknown => Err(LogError::Server("no answer came".to_owned())),
+    }
+}
+
+fn unexpected(input: Option<&Input>) -> LogError {
+    tracing::error!(?input, "the event store answered another question");
+    LogError::Panicked
 }
 
 async fn blocking<T: Send + 'static>(

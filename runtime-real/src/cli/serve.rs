@@ -14,8 +14,8 @@ use super::{Configured, Exit, complain};
 use crate::config::{Config, LogFormat};
 use crate::database::Database;
 use crate::driver::now;
-use crate::embedded::{Embedded, StartError};
 use crate::http::{Parts, Service};
+use crate::profile::{Running, StartError};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,7 +23,7 @@ Examples:
   wallex serve --listen 0.0.0.0:3000 --data-dir /var/lib/wallex
   wallex serve --config wallex.toml";
 
-/// How often published outbox rows beyond their retention are deleted.
+/// How often rows beyond their retention are deleted.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 /// Rows deleted in one transaction.
 const RETENTION_ROWS: usize = 1_000;
@@ -34,7 +34,7 @@ const RETENTION_ROWS: usize = 1_000;
 pub(super) struct ServeArgs {
     #[command(flatten)]
     configured: Configured,
-    /// Which technologies to run on: embedded.
+    /// Which technologies to run on: running.
     #[arg(long)]
     profile: Option<String>,
     /// Address and port of the HTTP interface; port 0 takes any free one [default: 127.0.0.1:3000].
@@ -86,13 +86,14 @@ async fn serve(config: Arc<Config>) -> Result<(), ServeError> {
     let address = config.listen;
     let listener = TcpListener::bind(address).map_err(|source| ServeError::Listen { address, source })?;
     let address = listener.local_addr()?;
-    let embedded = Embedded::start(&config, address).await?;
+    let running = Running::start(&config, address).await?;
     let service = Arc::new(Service::new(Parts {
-        engine: embedded.engine(),
-        gauges: embedded.gauges(),
-        pipeline: embedded.pipeline(),
-        log: embedded.log(),
-        queries: embedded.queries(),
+        engine: running.engine(),
+        gauges: running.gauges(),
+        pipeline: running.pipeline(),
+        log: running.log(),
+        queries: running.queries(),
+        servers: running.servers(),
         config: Arc::clone(&config),
     }));
     let (stop, stopping) = watch::channel(false);
@@ -103,21 +104,20 @@ async fn serve(config: Arc<Config>) -> Result<(), ServeError> {
             .spawn(move || crate::http::serve(&service, listener, stopping))?
     };
     println!(
-        "wallex is ready on http://{address} (profile embedded, data in {}, {} events recovered in {} ms)",
-        config.data_dir.display(),
-        embedded.recovery().position,
+        "wallex is ready on http://{address} ({} in {} ms)",
+        running.describe(&config),
         began.elapsed().as_millis(),
     );
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: finishing what is in flight"),
         _ = interrupt.recv() => tracing::info!("SIGINT: finishing what is in flight"),
-        () = keep_retention(embedded.database(), config.outbox.retention_hours) => {}
+        () = keep_retention(running.database(), config.outbox.retention_hours) => {}
         () = ended(&http) => tracing::error!("the HTTP interface has ended by itself"),
     }
     service.begin_drain();
     stop.send_replace(true);
     let served = tokio::task::spawn_blocking(move || http.join()).await;
-    embedded.stop().await;
+    running.stop().await;
     match served {
         Ok(Ok(served)) => Ok(served?),
         Ok(Err(_)) | Err(_) => Err(ServeError::Io(std::io::Error::other("a thread of the HTTP interface panicked"))),
@@ -131,13 +131,18 @@ async fn ended<T>(thread: &std::thread::JoinHandle<T>) {
     }
 }
 
-/// Deletes outbox rows that were published long ago, for ever.
+/// Deletes outbox rows that were published long ago, and idempotency keys that have expired, for ever.
 async fn keep_retention(database: Database, hours: u32) {
     let mut due = tokio::time::interval(RETENTION_INTERVAL);
     loop {
         due.tick().await;
         let before = now().minus(Duration::from_secs(u64::from(hours) * 3_600));
         while let Completion::Done(deleted) = database.delete_published_outbox(before, RETENTION_ROWS).await {
+            if deleted < RETENTION_ROWS as u64 {
+                break;
+            }
+        }
+        while let Completion::Done(deleted) = database.delete_expired_keys(now(), RETENTION_ROWS).await {
             if deleted < RETENTION_ROWS as u64 {
                 break;
             }

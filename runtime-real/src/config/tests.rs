@@ -149,3 +149,18 @@ fn passwords_are_not_printed() {
     let wrong = read_with(None, &[("WALLEX_POSTGRES_URL", "mysql://me:secret@db/wallex")]).unwrap_err().to_string();
     assert!(wrong.contains("postgres.url") && !wrong.contains("secret"), "{wrong}");
 }
+
+/// `WALLEX_UPDATE_DOCS=1` writes the file anew.
+#[test]
+fn the_documented_settings_are_those_of_the_code() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/CONFIGURATION.md");
+    let documented = std::fs::read_to_string(path).unwrap();
+    let marker = "<!-- generated from the settings in the code: do not edit below -->\n";
+    let (introduction, _) = documented.split_once(marker).expect("the marker stands before the table");
+    let wanted = format!("{introduction}{marker}\n{}", reference());
+    if std::env::var_os("WALLEX_UPDATE_DOCS").is_some() {
+        std::fs::write(path, &wanted).unwrap();
+    }
+    let now = std::fs::read_to_string(path).unwrap();
+    assert!(now == wanted, "docs/CONFIGURATION.md is old: run this test with WALLEX_UPDATE_DOCS=1");
+}

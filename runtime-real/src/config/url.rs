@@ -31,11 +31,12 @@ impl fmt::Display for ServerUrl {
         let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
-        match authority.rsplit_once('@') {
-            Some((credentials, host)) => {
-                let user = credentials.split(':').next().unwrap_or_default();
-                write!(f, "{scheme}://{user}:***@{host}{path}")
-            }
+        let credentials = authority.rsplit_once('@').and_then(|(credentials, host)| {
+            let (user, _password) = credentials.split_once(':')?;
+            Some((user, host))
+        });
+        match credentials {
+            Some((user, host)) => write!(f, "{scheme}://{user}:***@{host}{path}"),
             None => f.write_str(&self.0),
         }
     }
@@ -57,6 +58,8 @@ mod tests {
         assert_eq!(url.to_string(), "postgres://wallex:***@db:5432/wallex?sslmode=require");
         assert_eq!(format!("{url:?}"), url.to_string());
         assert!(url.reveal().contains("p@ss"));
+        let user = ServerUrl::parse("postgres://wallex@db/wallex", &["postgres"]).unwrap();
+        assert_eq!(user.to_string(), "postgres://wallex@db/wallex");
         let plain = ServerUrl::parse("redis://127.0.0.1:6379", &["redis", "rediss"]).unwrap();
         assert_eq!(plain.to_string(), "redis://127.0.0.1:6379");
     }

@@ -169,12 +169,15 @@ impl Driver {
         let position = self.journal.position();
         self.appended.send_if_modified(|end| std::mem::replace(end, position) != position);
         let now = now();
+        let mut trouble = None;
         for ((effect, _), completion) in group.iter().zip(outcomes) {
             if let Completion::Failed(failure) = &completion {
                 tracing::warn!(reason = %failure.reason, "an append failed; its commands were not done");
+                trouble = Some(failure.reason.clone());
             }
             self.node.handle(now, Input::Appended(*effect, completion));
         }
+        self.gauges.note_append(trouble.as_deref());
     }
 
     /// Does what can be done at once; appends gather in their group.

@@ -11,6 +11,7 @@ use wallex_core::command::Statistics;
 pub struct Gauges {
     shown: Mutex<Shown>,
     ended: AtomicBool,
+    append_failure: Mutex<Option<String>>,
 }
 
 /// One look at the command path.
@@ -39,6 +40,19 @@ impl Gauges {
 
     pub(super) fn show(&self, shown: Shown) {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+    }
+
+    /// Why the newest append was not done, when it was not.
+    #[must_use]
+    pub fn append_failure(&self) -> Option<String> {
+        self.append_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn note_append(&self, failure: Option<&str>) {
+        let mut noted = self.append_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.as_deref() != failure {
+            *noted = failure.map(str::to_owned);
+        }
     }
 
     /// Why the command path takes no commands, when it does not.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use wallex_core::config::Config;
-use wallex_core::effect::{Effect, Input};
+use wallex_core::effect::{Completion, Effect, Input};
 use wallex_core::id::Position;
 use wallex_core::node::{Node, PipelineStatus};
 
@@ -164,7 +164,12 @@ impl<P: Perform> Driver<P> {
                     self.node.handle(now, Input::Drain);
                 }
             }
-            Happened::Input(input) => self.node.handle(now(), input),
+            Happened::Input(input) => {
+                if let Input::Appended(_, completion) = &input {
+                    self.gauges.note_append(reason_of(completion));
+                }
+                self.node.handle(now(), input);
+            }
             Happened::Ordered(Order::Retry(consumer, wallet)) => {
                 self.node.handle(now(), Input::RetryHeld(consumer, wallet));
             }
@@ -216,6 +221,15 @@ impl<P: Perform> Driver<P> {
             groups: statistics.appends,
             ..Shown::default()
         });
+    }
+}
+
+/// Why an append was not done for a reason that stays; a conflict is none.
+fn reason_of(completion: &Completion<()>) -> Option<&str> {
+    match completion {
+        Completion::Done(()) | Completion::Conflict => None,
+        Completion::Failed(failure) => Some(&failure.reason),
+        Completion::Unknown => Some("the event store gave no answer"),
     }
 }
 

@@ -11,6 +11,7 @@ use super::response::{Body, JSON, json, whole};
 use super::state::Service;
 use super::{problem_schema, reads, render, schema};
 use crate::driver;
+use crate::production::Servers;
 
 const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
@@ -20,6 +21,8 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How one dependency was found.
 struct Check {
     name: &'static str,
+    /// Whether no command can be answered without it.
+    needed: bool,
     latency_ms: f64,
     /// Why it is down.
     reason: Option<String>,
@@ -31,7 +34,7 @@ struct Check {
     path = "/health",
     tag = "service",
     responses(
-        (status = 200, description = "Everything is up", body = schema::Health),
+        (status = 200, description = "Everything that is needed is up", body = schema::Health),
         (status = 503, description = "Something is down, or the service is stopping", body = schema::Health)
     )
 )]
@@ -53,7 +56,7 @@ pub(super) fn live(service: &Service) -> Response<Body> {
     json(out)
 }
 
-/// Whether the service takes requests: everything it depends on is up, and it is not stopping.
+/// Whether the service takes requests: everything that it needs for them is up, and it is not stopping.
 #[utoipa::path(
     get,
     path = "/health/ready",
@@ -88,11 +91,13 @@ pub(super) async fn metrics(service: &Service) -> Result<Response<Body>, Problem
 
 async fn report(service: &Service) -> Response<Body> {
     let checks = checks(service).await;
-    let down = checks.iter().any(|check| check.reason.is_some());
-    let status = match (service.is_draining(), down) {
-        (true, _) => "draining",
-        (false, true) => "down",
-        (false, false) => "up",
+    let down = checks.iter().any(|check| check.needed && check.reason.is_some());
+    let degraded = checks.iter().any(|check| check.reason.is_some());
+    let status = match (service.is_draining(), down, degraded) {
+        (true, _, _) => "draining",
+        (false, true, _) => "down",
+        (false, false, true) => "degraded",
+        (false, false, false) => "up",
     };
     let mut out = Vec::with_capacity(256);
     out.extend_from_slice(b"{\"status\":\"");
@@ -107,7 +112,8 @@ async fn report(service: &Service) -> Response<Body> {
         write_check(check, &mut out);
     }
     out.extend_from_slice(b"]}");
-    let status = if status == "up" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let takes_requests = matches!(status, "up" | "degraded");
+    let status = if takes_requests { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     whole(status, JSON, out)
 }
 
@@ -124,12 +130,27 @@ fn write_check(check: &Check, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-async fn checks(service: &Service) -> [Check; 3] {
-    [
-        check("commands", async { service.gauges.trouble().map_or(Ok(()), |trouble| Err(trouble.to_owned())) }).await,
-        check("event-store", async { service.log.ping().await.map_err(|error| error.to_string()) }).await,
-        check("database", async { service.queries.ping().await.map_err(|error| error.to_string()) }).await,
-    ]
+async fn checks(service: &Service) -> Vec<Check> {
+    let commands = async { service.gauges.trouble().map_or(Ok(()), |trouble| Err(trouble.to_owned())) };
+    let appends = async { service.gauges.append_failure().map_or(Ok(()), Err) };
+    let store = async { service.log.ping().await.map_err(|error| error.to_string()) };
+    let database = async { service.queries.ping().await.map_err(|error| error.to_string()) };
+    let needed = tokio::join!(check("commands", commands), check("event-store", store), check("database", database));
+    let mut checks = vec![needed.0, needed.1, needed.2, check("appends", appends).await.optional()];
+    if let Some(Servers { broker, leases, .. }) = &service.servers {
+        let broker = async { broker.health().await.reason.map_or(Ok(()), Err) };
+        let leases = async { leases.health().await.reason.map_or(Ok(()), Err) };
+        let (broker, leases) = tokio::join!(check("kafka", broker), check("redis", leases));
+        checks.extend([broker.optional(), leases.optional()]);
+    }
+    checks
+}
+
+impl Check {
+    /// Without it the service is slower or behind, and not wrong.
+    fn optional(self) -> Self {
+        Self { needed: false, ..self }
+    }
 }
 
 async fn check(name: &'static str, answers: impl Future<Output = Result<(), String>>) -> Check {
@@ -140,5 +161,5 @@ async fn check(name: &'static str, answers: impl Future<Output = Result<(), Stri
         Ok(Err(reason)) => Some(reason),
         Err(_) => Some("it does not answer".to_owned()),
     };
-    Check { name, latency_ms: elapsed_ms(started), reason }
+    Check { name, needed: true, latency_ms: elapsed_ms(started), reason }
 }

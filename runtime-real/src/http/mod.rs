@@ -9,7 +9,7 @@
 //! | `fingerprint`, `ids` | the identity of requests and commands |
 //! | `writes`, `batch` | the operations |
 //! | `wallets`, `transactions`, `statement`, `events` | the reads |
-//! | `health`, `metrics` | the service itself |
+//! | `health`, `kafka`, `metrics` | the service itself |
 //! | `render`, `response`, `problem`, `code` | writing answers |
 //! | `openapi`, `schema`, `problem_schema`, `documentation` | what the service says about itself |
 
@@ -23,6 +23,7 @@ mod fingerprint;
 mod headers;
 mod health;
 mod ids;
+mod kafka;
 mod members;
 mod metrics;
 mod openapi;

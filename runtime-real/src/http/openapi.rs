@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{batch, documentation, events, health, schema, transactions, wallets, writes};
+use super::{batch, documentation, events, health, kafka, schema, transactions, wallets, writes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,6 +33,8 @@ use super::{batch, documentation, events, health, schema, transactions, wallets,
         health::everything,
         health::live,
         health::ready,
+        kafka::health,
+        kafka::statistics,
         health::metrics,
         documentation::root,
         documentation::openapi,
@@ -53,6 +55,8 @@ use super::{batch, documentation, events, health, schema, transactions, wallets,
         schema::EventPage,
         schema::Problem,
         schema::Health,
+        schema::KafkaHealth,
+        schema::KafkaStatistics,
         schema::Alive,
     ))
 )]

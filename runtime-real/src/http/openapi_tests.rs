@@ -24,6 +24,8 @@ const ROUTES: &[(&str, &str, &[u16], &[&str])] = &[
     ("post", "/batch", &[200, 400, 408, 409, 413, 415, 422, 500, 503, 504], &["Idempotency-Key"]),
     ("get", "/health", &[200, 503], &[]),
     ("get", "/health/live", &[200], &[]),
+    ("get", "/health/kafka", &[200, 503], &[]),
+    ("get", "/health/kafka/stats", &[200, 500, 503], &[]),
     ("get", "/health/ready", &[200, 503], &[]),
     ("get", "/metrics", &[200, 500, 503], &[]),
     ("get", "/", &[200], &[]),

@@ -22,7 +22,7 @@ use super::query::percent_decoded;
 use super::response::{Body, X_CORRELATION_ID};
 use super::state::Service;
 use super::writes::Call;
-use super::{batch, documentation, events, health, transactions, wallets, writes};
+use super::{batch, documentation, events, health, kafka, transactions, wallets, writes};
 
 /// What stands at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(super) enum Resource<'a> {
     Health,
     Live,
     Ready,
+    Kafka,
+    KafkaStatistics,
     Metrics,
     OpenApi,
     Docs(&'a str),
@@ -73,6 +75,8 @@ pub(super) fn find(path: &str) -> Option<Resource<'_>> {
         "/health" => Some(Resource::Health),
         "/health/live" => Some(Resource::Live),
         "/health/ready" => Some(Resource::Ready),
+        "/health/kafka" => Some(Resource::Kafka),
+        "/health/kafka/stats" => Some(Resource::KafkaStatistics),
         "/metrics" => Some(Resource::Metrics),
         "/openapi.json" => Some(Resource::OpenApi),
         "/docs" => Some(Resource::Docs("")),
@@ -96,6 +100,8 @@ impl Resource<'_> {
             | Self::Health
             | Self::Live
             | Self::Ready
+            | Self::Kafka
+            | Self::KafkaStatistics
             | Self::Metrics
             | Self::OpenApi
             | Self::Docs(_)
@@ -152,6 +158,8 @@ where
         Resource::Health => Ok(Box::pin(health::everything(service)).await),
         Resource::Live => Ok(health::live(service)),
         Resource::Ready => Ok(Box::pin(health::ready(service)).await),
+        Resource::Kafka => Ok(Box::pin(kafka::health(service)).await),
+        Resource::KafkaStatistics => Box::pin(kafka::statistics(service)).await,
         Resource::Metrics => Box::pin(health::metrics(service)).await,
         Resource::Root => Ok(documentation::root()),
         Resource::OpenApi => Ok(documentation::openapi()),

@@ -330,7 +330,7 @@ pub(super) struct ProblemError {
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub(super) struct Health {
-    /// `up`, `down` or `draining`.
+    /// `up`, `degraded` (something is away that is not needed to answer), `down` or `draining`.
     status: String,
     uptime_seconds: u64,
     dependencies: Vec<DependencyHealth>,
@@ -356,4 +356,62 @@ pub(super) struct Alive {
     /// `up`
     status: String,
     uptime_seconds: u64,
+}
+
+/// How the way to the topic is.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(super) struct KafkaHealth {
+    /// `up` or `down`.
+    status: String,
+    producer: KafkaProducer,
+    kafka: KafkaServer,
+}
+
+/// The producer.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(super) struct KafkaProducer {
+    connected: bool,
+}
+
+/// The server.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(super) struct KafkaServer {
+    /// `up`, `down`, or `embedded` when the partitions are in this process.
+    status: String,
+    /// Null when it is up.
+    #[schema(required)]
+    reason: Option<String>,
+}
+
+/// Topics and groups.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(super) struct KafkaStatistics {
+    topics: Vec<KafkaTopic>,
+    groups: Vec<KafkaGroup>,
+    /// Messages in the topic of dead letters; embedded, rows in their table.
+    dead_letters: u64,
+}
+
+/// One topic.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(super) struct KafkaTopic {
+    name: String,
+    partitions: u16,
+    /// Messages that are in it now; null when the partitions are in this process.
+    #[schema(required)]
+    messages: Option<u64>,
+}
+
+/// One consumer group.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(super) struct KafkaGroup {
+    name: String,
+    /// Messages that it has not taken.
+    lag: u64,
 }

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::database::Queries;
 use crate::driver::{Engine, Gauges, PipelineControl};
 use crate::log::Log;
+use crate::production::Servers;
 
 /// What a service is put together from.
 pub struct Parts {
@@ -24,6 +25,8 @@ pub struct Parts {
     pub log: Log,
     /// The database, for everything else that is read.
     pub queries: Queries,
+    /// Kafka and Redis, when there are some.
+    pub servers: Option<Servers>,
     /// As loaded.
     pub config: Arc<Config>,
 }
@@ -33,6 +36,7 @@ pub struct Service {
     pub(super) engine: Engine,
     pub(super) log: Log,
     pub(super) queries: Queries,
+    pub(super) servers: Option<Servers>,
     pub(super) config: Arc<Config>,
     pub(super) metrics: Metrics,
     pub(super) gauges: Arc<Gauges>,
@@ -45,11 +49,12 @@ impl Service {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { engine, gauges, pipeline, log, queries, config } = parts;
+        let Parts { engine, gauges, pipeline, log, queries, servers, config } = parts;
         Self {
             engine,
             log,
             queries,
+            servers,
             config,
             metrics: Metrics::new(),
             gauges,

@@ -12,7 +12,7 @@ fn health_names_each_dependency_with_its_latency() {
         let health = answer.json();
         assert_eq!(health["status"], "up");
         let names: Vec<_> = health["dependencies"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
-        assert_eq!(names, ["commands", "event-store", "database"]);
+        assert_eq!(names, ["commands", "event-store", "database", "appends"]);
         for dependency in health["dependencies"].as_array().unwrap() {
             assert_eq!(dependency["status"], "up");
             assert!(dependency["latencyMs"].as_f64().is_some() && dependency["reason"].is_null(), "{dependency}");
