@@ -8,7 +8,7 @@ use wallex_sim::world::{Ending, run};
 const COMMANDS: usize = 200;
 
 fn plan(seed: u64) -> Plan {
-    let topology = if seed % 2 == 0 { Topology::Production } else { Topology::Embedded };
+    let topology = if seed.is_multiple_of(2) { Topology::Production } else { Topology::Embedded };
     generate(seed, Preset::Default, topology, COMMANDS)
 }
 
