@@ -24,7 +24,7 @@ pub struct Begin {
     pub software: String,
     /// Number of the file within the run, from 1.
     pub file: u64,
-    /// Which node of the process: `commands` or `pipeline`.
+    /// Which node of the process: `commands` or `pipeline`, or `instance` when one does both.
     pub node: String,
     /// The node's settings.
     pub config: Config,

@@ -1,6 +1,8 @@
 //! A node that is recorded while it runs; without a tape it is the node and one branch.
 
+use std::io;
 use std::ops::Deref;
+use std::path::Path;
 
 use wallex_core::config::Config;
 use wallex_core::effect::{Effect, Input};
@@ -8,6 +10,7 @@ use wallex_core::node::Node;
 use wallex_core::time::Timestamp;
 
 use crate::tape::Tape;
+use crate::writer::{Limits, Recorder};
 
 /// A [`Node`] whose inputs go to a tape before they go in. What only looks at the node goes to it directly.
 #[derive(Debug)]
@@ -17,10 +20,25 @@ pub struct RecordedNode {
 }
 
 impl RecordedNode {
-    /// A node that begins now, recorded when there is a tape.
+    /// A node that begins now and is not recorded.
     #[must_use]
-    pub fn new(config: Config, now: Timestamp, tape: Option<Tape>) -> Self {
-        Self { node: Node::new(config, now), tape: tape.map(Box::new) }
+    pub fn plain(config: Config, now: Timestamp) -> Self {
+        Self { node: Node::new(config, now), tape: None }
+    }
+
+    /// A node that begins now and is recorded as a run of this name below `parent`. The recorder ends with the node.
+    ///
+    /// # Errors
+    /// See [`Recorder::start`].
+    pub fn recorded(
+        config: Config,
+        now: Timestamp,
+        parent: &Path,
+        name: &str,
+        limits: Limits,
+    ) -> io::Result<(Self, Recorder)> {
+        let (recorder, tape) = Recorder::start(parent, name, &config, now, limits)?;
+        Ok((Self { node: Node::new(config, now), tape: Some(Box::new(tape)) }, recorder))
     }
 
     /// See [`Node::handle`].

@@ -37,8 +37,7 @@ fn credit(number: u64) -> Input {
 /// Runs a node that is asked for credits to wallets that are not there.
 fn record(parent: &Path, credits: u64, limits: Limits) -> Run {
     let config = Config { leases: false, ..Config::default() };
-    let (recorder, tape) = Recorder::start(parent, "commands", &config, at(0), limits).unwrap();
-    let mut node = RecordedNode::new(config, at(0), Some(tape));
+    let (mut node, recorder) = RecordedNode::recorded(config, at(0), parent, "commands", limits).unwrap();
     for number in 0..credits {
         node.handle(at(number as i64), credit(number));
         while let Some(effect) = node.poll_effect() {
@@ -50,7 +49,7 @@ fn record(parent: &Path, credits: u64, limits: Limits) -> Run {
     }
     drop(node);
     let directory = recorder.directory().to_owned();
-    recorder.finish();
+    recorder.finish().unwrap();
     Run::open(&directory).unwrap()
 }
 
@@ -108,7 +107,7 @@ fn old_runs_are_forgotten() {
         let (recorder, tape) =
             Recorder::start(parent.path(), "commands", &Config::default(), at(start), limits).unwrap();
         drop(tape);
-        recorder.finish();
+        recorder.finish().unwrap();
     }
     let mut runs: Vec<_> = fs::read_dir(parent.path()).unwrap().map(|run| run.unwrap().file_name()).collect();
     runs.sort();

@@ -44,7 +44,7 @@ impl Default for Limits {
 /// A running recorder.
 #[derive(Debug)]
 pub struct Recorder {
-    thread: JoinHandle<()>,
+    thread: JoinHandle<io::Result<()>>,
     directory: PathBuf,
 }
 
@@ -88,9 +88,11 @@ impl Recorder {
     }
 
     /// Waits until everything is written; the tape must be gone.
-    pub fn finish(self) {
-        // A writer that has panicked has nothing left to write.
-        let _ended = self.thread.join();
+    ///
+    /// # Errors
+    /// What ended the recording before its node: a disk that is full or gone.
+    pub fn finish(self) -> io::Result<()> {
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the recorder has panicked")))
     }
 }
 
@@ -103,15 +105,14 @@ struct Ring {
 }
 
 impl Ring {
-    fn run(mut self, buffers: &Receiver<Vec<u8>>, empty: &Sender<Vec<u8>>) {
+    fn run(mut self, buffers: &Receiver<Vec<u8>>, empty: &Sender<Vec<u8>>) -> io::Result<()> {
         for buffer in buffers {
-            if self.write(&buffer).is_err() {
-                // The disk is full or gone. The tape notices that nobody listens, and counts.
-                return;
-            }
+            // When the disk is full or gone, the tape notices that nobody listens, and counts.
+            self.write(&buffer)?;
             // The tape may be gone already.
             let _gone = empty.send(buffer);
         }
+        Ok(())
     }
 
     fn write(&mut self, buffer: &[u8]) -> io::Result<()> {

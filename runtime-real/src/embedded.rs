@@ -20,6 +20,7 @@ use crate::broker::Broker;
 use crate::config::Config;
 use crate::database::{Database, Queries, SqliteDatabase};
 use crate::driver::{CommandThread, Engine, Gauges, Pipeline, PipelineControl, now};
+use crate::flight::FlightRecorder;
 use crate::layout;
 use crate::leases::LeaseTable;
 use crate::log::Log;
@@ -33,6 +34,7 @@ pub struct Embedded {
     commands: CommandThread,
     pipeline: Pipeline,
     upkeep: JoinHandle<()>,
+    recorder: FlightRecorder,
     stop: Arc<AtomicBool>,
     database: Database,
     log: Reader<OsStorage>,
@@ -42,12 +44,12 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Recovers the data directory and starts everything. `address` is left in the lock file, for whoever finds the
-    /// directory locked.
+    /// Recovers the data directory and starts everything, with nodes from `recorder`. `address` is left in the lock file,
+    /// for whoever finds the directory locked.
     ///
     /// # Errors
     /// [`StartError`] says what is in the way; nothing runs then.
-    pub async fn start(config: &Config, address: SocketAddr) -> Result<Self, StartError> {
+    pub async fn start(config: &Config, address: SocketAddr, mut recorder: FlightRecorder) -> Result<Self, StartError> {
         let journal_dir = layout::journal(&config.data_dir);
         let storage = OsStorage::create(&journal_dir)
             .map_err(|source| StartError::Directory { path: config.data_dir.clone(), source })?;
@@ -61,22 +63,18 @@ impl Embedded {
         let (log, maintenance) = (journal.reader(), journal.maintenance());
         let (appended_sender, appended) = watch::channel(journal.position());
         let gauges = Arc::new(Gauges::default());
-        let commands = CommandThread::start(
-            journal,
-            core_config(config, Roles { feeder: false, relay: false, projectors: false }),
-            LeaseTable::new(),
-            Arc::clone(&gauges),
-            appended_sender,
-        )
-        .map_err(StartError::Thread)?;
+        let roles = Roles { feeder: false, relay: false, projectors: false };
+        let node = recorder.node(core_config(config, roles), "commands")?;
+        let commands = CommandThread::start(journal, node, LeaseTable::new(), Arc::clone(&gauges), appended_sender)
+            .map_err(StartError::Thread)?;
         let roles = Roles { feeder: true, relay: true, projectors: config.projectors.auto_start };
-        let pipeline =
-            Pipeline::start(core_config(config, roles), log.clone(), database.clone(), broker, appended.clone())
-                .map_err(StartError::Thread)?;
+        let node = recorder.node(core_config(config, roles), "pipeline")?;
+        let pipeline = Pipeline::start(node, roles.projectors, log.clone(), database.clone(), broker, appended.clone())
+            .map_err(StartError::Thread)?;
         let stop = Arc::new(AtomicBool::new(false));
         let upkeep = start_upkeep(maintenance, config.journal.snapshot_every_events, Arc::clone(&stop))
             .map_err(StartError::Thread)?;
-        Ok(Self { commands, pipeline, upkeep, stop, database, log, gauges, appended, recovery })
+        Ok(Self { commands, pipeline, upkeep, recorder, stop, database, log, gauges, appended, recovery })
     }
 
     /// The way to the command path.
@@ -129,11 +127,12 @@ impl Embedded {
 
     /// Finishes what is begun and stops everything. Nobody may submit any more.
     pub async fn stop(self) {
-        let Self { commands, pipeline, upkeep, stop, database, .. } = self;
+        let Self { commands, pipeline, upkeep, recorder, stop, database, .. } = self;
         stop.store(true, Ordering::Release);
         let ended = tokio::task::spawn_blocking(move || {
             let journal = commands.drain();
             pipeline.stop();
+            recorder.finish();
             if upkeep.join().is_err() {
                 tracing::error!("the upkeep thread has panicked");
             }

@@ -8,6 +8,7 @@
 //! | [`driver`] | the two loops that feed the core: the command path and the pipeline |
 //! | [`database`] | outbox, progress, projections, and the queries on them |
 //! | [`embedded`] | the embedded profile, put together |
+//! | [`flight`] | the flight recorder: what every node is fed, in files |
 //! | [`http`] | the HTTP interface: one file per resource |
 //! | [`layout`] | what stands where in a data directory |
 //! | [`leases`] | the embedded lease table, and leases in Redis |
@@ -23,6 +24,7 @@ pub mod config;
 pub mod database;
 pub mod driver;
 pub mod embedded;
+pub mod flight;
 pub mod http;
 pub mod layout;
 pub mod leases;

@@ -19,6 +19,7 @@ use crate::broker::kafka::{KafkaBroker, KafkaSettings};
 use crate::config::Config;
 use crate::database::{Database, PostgresDatabase, PostgresOptions, Queries};
 use crate::driver::{Engine, Gauges, Hints, Instance, Perform, PipelineControl};
+use crate::flight::FlightRecorder;
 use crate::leases::redis::RedisLeases;
 use crate::log::Log;
 use crate::profile::{StartError, core_config};
@@ -27,6 +28,7 @@ use crate::profile::{StartError, core_config};
 pub struct Production {
     instance: Instance,
     servers: Servers,
+    recorder: FlightRecorder,
     appended: watch::Receiver<Position>,
     gauges: Arc<Gauges>,
 }
@@ -49,7 +51,7 @@ impl Production {
     ///
     /// # Errors
     /// [`StartError`] says which server is in the way and why; nothing runs then.
-    pub async fn start(config: &Config) -> Result<Self, StartError> {
+    pub async fn start(config: &Config, mut recorder: FlightRecorder) -> Result<Self, StartError> {
         let url = config.kurrentdb.url.0.reveal();
         let settings = ConnectionString::parse(url).map_err(|error| StartError::setting("kurrentdb.url", &error))?;
         let options = PostgresOptions::parse(config.postgres.url.0.reveal())
@@ -75,9 +77,10 @@ impl Production {
         };
         let gauges = Arc::new(Gauges::default());
         let hints = Hints { appended: appended.clone(), broker: inputs };
+        let node = recorder.node(core, "instance")?;
         let instance =
-            Instance::start(core, servers.clone(), hints, Arc::clone(&gauges)).map_err(StartError::Thread)?;
-        Ok(Self { instance, servers, appended, gauges })
+            Instance::start(node, servers.clone(), hints, Arc::clone(&gauges)).map_err(StartError::Thread)?;
+        Ok(Self { instance, servers, recorder, appended, gauges })
     }
 
     /// The way to the command path.
@@ -124,11 +127,12 @@ impl Production {
 
     /// Finishes what is begun and stops everything. Nobody may submit any more.
     pub async fn stop(self) {
-        let Self { instance, servers, .. } = self;
+        let Self { instance, servers, recorder, .. } = self;
         let broker = servers.broker.clone();
         let ended = tokio::task::spawn_blocking(move || {
             instance.stop();
             broker.stop();
+            recorder.finish();
         });
         if ended.await.is_err() {
             tracing::error!("stopping has panicked");

@@ -15,6 +15,7 @@ use crate::config::{Config, Profile};
 use crate::database::{Database, DatabaseError, Queries};
 use crate::driver::{Engine, Gauges, PipelineControl};
 use crate::embedded::Embedded;
+use crate::flight::FlightRecorder;
 use crate::log::Log;
 use crate::production::{Production, Servers};
 
@@ -49,6 +50,14 @@ pub enum StartError {
         /// What is wrong with it, without repeating it.
         reason: String,
     },
+    /// The flight recorder cannot write.
+    #[error("cannot record below {path}: {source}")]
+    FlightRecorder {
+        /// Which directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system gives no thread.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -69,14 +78,14 @@ pub enum Running {
 }
 
 impl Running {
-    /// Starts what the configuration's profile says. `address` is that of the HTTP interface.
+    /// Starts what the configuration's profile says, with nodes from `recorder`. `address` is that of the HTTP interface.
     ///
     /// # Errors
     /// [`StartError`] says what is in the way; nothing runs then.
-    pub async fn start(config: &Config, address: SocketAddr) -> Result<Self, StartError> {
+    pub async fn start(config: &Config, address: SocketAddr, recorder: FlightRecorder) -> Result<Self, StartError> {
         match config.profile {
-            Profile::Embedded => Ok(Self::Embedded(Box::new(Embedded::start(config, address).await?))),
-            Profile::Production => Ok(Self::Production(Box::new(Production::start(config).await?))),
+            Profile::Embedded => Ok(Self::Embedded(Box::new(Embedded::start(config, address, recorder).await?))),
+            Profile::Production => Ok(Self::Production(Box::new(Production::start(config, recorder).await?))),
         }
     }
 

@@ -92,6 +92,16 @@ fn without_data_there_is_nothing_to_verify_or_show() {
 }
 
 #[test]
+fn a_place_where_nothing_can_be_recorded_ends_with_three_and_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("file"), "in the way").unwrap();
+    let args = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data", "--flight-recorder", "file/flight"];
+    let output = run_in(directory.path(), &args, &[]);
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    assert!(stderr(&output).contains("cannot record below file/flight"), "{}", stderr(&output));
+}
+
+#[test]
 fn load_without_a_service_ends_with_three_and_names_the_address() {
     // Bound and closed again: nobody listens there.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();

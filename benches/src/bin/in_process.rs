@@ -1,6 +1,6 @@
 //! Durable transfers without HTTP: callers in flight on one thread, the core and the journal on another.
 //!
-//!     in_process --dir DIR [--in-flight 64] [--wallets 10000] [--seconds 5] [--keyed] [--hot]
+//!     in_process --dir DIR [--in-flight 64] [--wallets 10000] [--seconds 5] [--keyed] [--hot] [--flight-recorder DIR]
 //!
 //! Every caller waits for the answer to its transfer, which comes after the sync, before it submits the next. Prints
 //! one line of JSON in the form that `scripts/bench.sh` collects.
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
-use wallex::driver::{CommandThread, Engine, Gauges, now};
+use wallex::driver::{CommandThread, Engine, Gauges, Limits, RecordedNode, now};
 use wallex::leases::LeaseTable;
 use wallex_benches::process::processor_time;
 use wallex_benches::requests::{Pairs, Requests};
@@ -35,11 +35,19 @@ struct Arguments {
     seconds: u64,
     keyed: bool,
     hot: bool,
+    flight_recorder: Option<PathBuf>,
 }
 
 fn arguments() -> Result<Arguments, Box<dyn Error>> {
-    let mut arguments =
-        Arguments { dir: PathBuf::new(), in_flight: 64, wallets: 10_000, seconds: 5, keyed: false, hot: false };
+    let mut arguments = Arguments {
+        dir: PathBuf::new(),
+        in_flight: 64,
+        wallets: 10_000,
+        seconds: 5,
+        keyed: false,
+        hot: false,
+        flight_recorder: None,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
@@ -48,6 +56,7 @@ fn arguments() -> Result<Arguments, Box<dyn Error>> {
             "--in-flight" => arguments.in_flight = value()?.parse()?,
             "--wallets" => arguments.wallets = value()?.parse()?,
             "--seconds" => arguments.seconds = value()?.parse()?,
+            "--flight-recorder" => arguments.flight_recorder = Some(value()?.into()),
             "--keyed" => arguments.keyed = true,
             "--hot" => arguments.hot = true,
             unknown => return Err(format!("unknown argument {unknown}").into()),
@@ -75,7 +84,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let gauges = Arc::new(Gauges::default());
     let (appended, _watched) = watch::channel(journal.position());
-    let commands = CommandThread::start(journal, Config::default(), LeaseTable::new(), Arc::clone(&gauges), appended)?;
+    let node = match &arguments.flight_recorder {
+        Some(dir) => RecordedNode::recorded(Config::default(), now(), dir, "commands", Limits::default())?.0,
+        None => RecordedNode::plain(Config::default(), now()),
+    };
+    let commands = CommandThread::start(journal, node, LeaseTable::new(), Arc::clone(&gauges), appended)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let measured = LocalSet::new().block_on(&runtime, measure(commands.engine(), &arguments))?;
     let groups = gauges.look().groups;

@@ -1,6 +1,7 @@
 //! `wallex serve`: the service, from the first log line to the last acknowledged request.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use super::{Configured, Exit, complain};
 use crate::config::{Config, LogFormat};
 use crate::database::Database;
 use crate::driver::now;
+use crate::flight::FlightRecorder;
 use crate::http::{Parts, Service};
 use crate::profile::{Running, StartError};
 
@@ -34,12 +36,15 @@ const RETENTION_ROWS: usize = 1_000;
 pub(super) struct ServeArgs {
     #[command(flatten)]
     configured: Configured,
-    /// Which technologies to run on: running.
+    /// Which technologies to run on: embedded or production.
     #[arg(long)]
     profile: Option<String>,
     /// Address and port of the HTTP interface; port 0 takes any free one [default: 127.0.0.1:3000].
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Record what the core is fed, in a bounded ring of files below this directory, for `wallex-sim replay-recording`.
+    #[arg(long, value_name = "DIR")]
+    flight_recorder: Option<PathBuf>,
 }
 
 /// Why the service ended other than by a signal.
@@ -68,7 +73,8 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
     start_logging(&config);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("wallex-main").enable_all().build();
-    let ended = runtime.map_err(ServeError::Io).and_then(|runtime| runtime.block_on(serve(Arc::new(config))));
+    let recorder = FlightRecorder::new(args.flight_recorder.as_deref());
+    let ended = runtime.map_err(ServeError::Io).and_then(|runtime| runtime.block_on(serve(Arc::new(config), recorder)));
     match ended {
         Ok(()) => Exit::Done.into(),
         Err(error) => {
@@ -78,7 +84,7 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
     }
 }
 
-async fn serve(config: Arc<Config>) -> Result<(), ServeError> {
+async fn serve(config: Arc<Config>, recorder: FlightRecorder) -> Result<(), ServeError> {
     let began = Instant::now();
     // Signals first: one that comes during recovery ends the service as soon as it could begin.
     let mut terminate = signal(SignalKind::terminate())?;
@@ -86,7 +92,7 @@ async fn serve(config: Arc<Config>) -> Result<(), ServeError> {
     let address = config.listen;
     let listener = TcpListener::bind(address).map_err(|source| ServeError::Listen { address, source })?;
     let address = listener.local_addr()?;
-    let running = Running::start(&config, address).await?;
+    let running = Running::start(&config, address, recorder).await?;
     let service = Arc::new(Service::new(Parts {
         engine: running.engine(),
         gauges: running.gauges(),

@@ -11,11 +11,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use wallex_core::config::Config;
 use wallex_core::effect::{Append, Completion, Effect, Failure, FailureKind, Input, Reservation};
 use wallex_core::id::{EffectId, Position};
-use wallex_core::node::Node;
 use wallex_journal::{Journal, OsStorage};
+use wallex_recording::RecordedNode;
 
 use super::engine::{Engine, Job};
 use super::gauges::{Ending, Gauges, Shown};
@@ -39,13 +38,14 @@ pub struct CommandThread {
 }
 
 impl CommandThread {
-    /// Starts the thread over a recovered journal. `appended` is told the end of the log after every group.
+    /// Starts the thread over a recovered journal, with a node that begins now. `appended` is told the end of the log
+    /// after every group.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
         journal: Journal<OsStorage>,
-        config: Config,
+        node: RecordedNode,
         leases: LeaseTable,
         gauges: Arc<Gauges>,
         appended: watch::Sender<Position>,
@@ -53,7 +53,7 @@ impl CommandThread {
         let (sender, jobs) = channel();
         let engine = Engine::blocking(sender);
         let driver = Driver {
-            node: Node::new(config, now()),
+            node,
             journal,
             leases,
             jobs,
@@ -83,7 +83,7 @@ impl CommandThread {
 }
 
 struct Driver {
-    node: Node,
+    node: RecordedNode,
     journal: Journal<OsStorage>,
     leases: LeaseTable,
     jobs: Receiver<Job>,

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use wallex_core::config::Config;
 use wallex_core::effect::{Completion, Effect, Input};
 use wallex_core::id::Position;
-use wallex_core::node::{Node, PipelineStatus};
+use wallex_core::node::PipelineStatus;
+use wallex_recording::RecordedNode;
 
 use super::engine::{Engine, Job};
 use super::gauges::{Ending, Gauges, Shown};
@@ -52,11 +52,11 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Starts the thread.
+    /// Starts the thread, with a node that begins now.
     ///
     /// # Errors
     /// When the system gives no thread or no runtime.
-    pub fn start<P: Perform>(config: Config, ports: P, hints: Hints, gauges: Arc<Gauges>) -> io::Result<Self> {
+    pub fn start<P: Perform>(node: RecordedNode, ports: P, hints: Hints, gauges: Arc<Gauges>) -> io::Result<Self> {
         let (sender, jobs) = mpsc::unbounded_channel();
         let (orders, incoming) = mpsc::unbounded_channel();
         let status = Arc::new(Mutex::new(PipelineStatus::default()));
@@ -65,7 +65,7 @@ impl Instance {
         let thread = std::thread::Builder::new().name("wallex-instance".to_owned()).spawn(move || {
             let _ending = Ending::of(&gauges);
             let driver = Driver {
-                node: Node::new(config, now()),
+                node,
                 ports: Rc::new(ports),
                 running: JoinSet::new(),
                 requests: Requests::default(),
@@ -103,7 +103,7 @@ impl Instance {
 }
 
 struct Driver<P> {
-    node: Node,
+    node: RecordedNode,
     ports: Rc<P>,
     running: JoinSet<Option<Input>>,
     requests: Requests,

@@ -18,6 +18,7 @@ pub use engine::Engine;
 pub use gauges::{Gauges, Shown};
 pub use instance::{Hints, Instance, Perform};
 pub use pipeline::{Pipeline, PipelineControl};
+pub use wallex_recording::{Limits, RecordedNode};
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use wallex_core::config::Config;
 use wallex_core::effect::{Completion, Effect, Failure, FailureKind, Input};
 use wallex_core::id::{Position, WalletId};
 use wallex_core::limits::PARTITIONS;
-use wallex_core::node::{Node, PipelineStatus};
+use wallex_core::node::PipelineStatus;
 use wallex_core::projector::Consumer;
 use wallex_journal::{OsStorage, Reader};
+use wallex_recording::RecordedNode;
 
 use super::now;
 use crate::broker::Broker;
@@ -62,12 +62,14 @@ impl PipelineControl {
 }
 
 impl Pipeline {
-    /// Starts the thread. `appended` tells when the log has grown.
+    /// Starts the thread, with a node that begins now; `projectors` when its consumers are to read. `appended` tells when
+    /// the log has grown.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
-        config: Config,
+        node: RecordedNode,
+        projectors: bool,
         log: Reader<OsStorage>,
         database: Database,
         broker: Broker,
@@ -76,12 +78,11 @@ impl Pipeline {
         let (orders, incoming) = mpsc::unbounded_channel();
         let status = Arc::new(Mutex::new(PipelineStatus::default()));
         let control = PipelineControl::new(orders, Arc::clone(&status));
-        let projectors = config.roles.projectors;
         let ports = Ports { log, database, broker };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new().name("wallex-pipeline".to_owned()).spawn(move || {
             let ports = Rc::new(ports);
-            let driver = Driver { node: Node::new(config, now()), ports, running: JoinSet::new(), status };
+            let driver = Driver { node, ports, running: JoinSet::new(), status };
             tokio::task::LocalSet::new().block_on(&runtime, driver.run(incoming, appended, projectors));
         })?;
         Ok(Self { thread, control })
@@ -110,7 +111,7 @@ struct Ports {
 }
 
 struct Driver {
-    node: Node,
+    node: RecordedNode,
     ports: Rc<Ports>,
     running: JoinSet<Option<Input>>,
     status: Arc<Mutex<PipelineStatus>>,

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -11,6 +11,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_wallex");
+/// Below the service's own directory.
+const RECORDINGS: &str = "flight";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running service; it ends with this value.
@@ -18,6 +20,7 @@ pub(crate) struct Service {
     child: Child,
     address: SocketAddr,
     root: TempDir,
+    arguments: &'static [&'static str],
 }
 
 impl Service {
@@ -26,24 +29,44 @@ impl Service {
         Self::start_with(&[])
     }
 
+    /// Starts one that records what it is fed.
+    pub(crate) fn start_recorded() -> Self {
+        Self::start_as(&["--flight-recorder", RECORDINGS], &[])
+    }
+
     /// Starts one with settings from the environment, such as `("WALLEX_HTTP_THREADS", "2")`.
     pub(crate) fn start_with(settings: &[(&str, &str)]) -> Self {
+        Self::start_as(&[], settings)
+    }
+
+    fn start_as(arguments: &'static [&'static str], settings: &[(&str, &str)]) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let (child, address) = spawn(root.path(), settings);
-        Self { child, address, root }
+        let (child, address) = spawn(root.path(), arguments, settings);
+        Self { child, address, root, arguments }
     }
 
     /// Stops it with SIGTERM, expects exit code 0, and starts it again on the same directory.
     pub(crate) fn restart(&mut self) {
         self.terminate();
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
-        (self.child, self.address) = spawn(self.root.path(), &[]);
+        (self.child, self.address) = spawn(self.root.path(), self.arguments, &[]);
     }
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
         assert!(sent.unwrap().success());
+    }
+
+    /// Ends it with SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Where it records what it is fed, when it does.
+    pub(crate) fn recordings(&self) -> PathBuf {
+        self.root.path().join(RECORDINGS)
     }
 
     /// The exit code, once it has ended.
@@ -111,9 +134,9 @@ impl Drop for Service {
     }
 }
 
-fn spawn(root: &Path, settings: &[(&str, &str)]) -> (Child, SocketAddr) {
+fn spawn(root: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> (Child, SocketAddr) {
     let mut command = Command::new(BINARY);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(root.join("data"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(root.join("data")).args(arguments);
     command.current_dir(root).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     // The surroundings of whoever runs the tests are not those of the service.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WALLEX_")) {

@@ -5,9 +5,12 @@
 
 mod batches;
 mod connections;
+mod flight;
 mod harness;
 mod idempotency;
 mod problems;
 mod reads;
+#[path = "../services/replayed.rs"]
+mod replayed;
 mod service;
 mod writes;

@@ -10,7 +10,7 @@ use wallex_core::id::{CommandId, CorrelationId, OwnerId, RequestId, WalletId};
 use wallex_core::money::{Amount, Money};
 use wallex_core::wallet::{Create, Credit, Operation};
 use wallex_recording::frame::{Frame, MAGIC, decode};
-use wallex_recording::{Limits, RecordedNode, Recorder};
+use wallex_recording::{Limits, RecordedNode};
 
 use super::{Replayed, View, replay};
 use crate::check::sample::{at, wallet};
@@ -41,8 +41,7 @@ fn operation(number: u64) -> Operation {
 /// Runs a node over an event store that answers at once, several commands a turn.
 fn record(parent: &Path, commands: u64, limits: Limits) -> PathBuf {
     let config = Config { leases: false, ..Config::default() };
-    let (recorder, tape) = Recorder::start(parent, "commands", &config, at(0), limits).unwrap();
-    let mut node = RecordedNode::new(config, at(0), Some(tape));
+    let (mut node, recorder) = RecordedNode::recorded(config, at(0), parent, "commands", limits).unwrap();
     for number in 0..commands {
         node.handle(at(number as i64), submit(number, operation(number)));
         if number % 3 != 0 {
@@ -63,7 +62,7 @@ fn record(parent: &Path, commands: u64, limits: Limits) -> PathBuf {
     }
     drop(node);
     let directory = recorder.directory().to_owned();
-    recorder.finish();
+    recorder.finish().unwrap();
     directory
 }
 
