@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use wallex_core::config::Config;
 use wallex_core::time::Timestamp;
 
-use crate::frame::{Begin, Encoder, MAGIC};
+use crate::frame::{Begin, Encoder, HEADER, MAGIC};
 use crate::tape::{BUFFER_BYTES, Tape};
 
 /// Version of the format.
@@ -115,12 +115,27 @@ impl Ring {
         Ok(())
     }
 
-    fn write(&mut self, buffer: &[u8]) -> io::Result<()> {
-        if self.written + buffer.len() as u64 > self.limits.file_bytes {
-            self.next_file()?;
+    /// A buffer that grew while the disk was slow may be larger than a file: it is cut between frames.
+    fn write(&mut self, mut buffer: &[u8]) -> io::Result<()> {
+        while !buffer.is_empty() {
+            let room = self.limits.file_bytes.saturating_sub(self.written);
+            let fitting = match whole_frames(buffer, usize::try_from(room).unwrap_or(usize::MAX)) {
+                0 => {
+                    self.next_file()?;
+                    let room = self.limits.file_bytes.saturating_sub(self.written);
+                    // A frame that is larger than a file has one to itself.
+                    whole_frames(buffer, usize::try_from(room).unwrap_or(usize::MAX)).max(first_frame(buffer))
+                }
+                fitting => fitting,
+            };
+            let (now, later) = buffer.split_at(fitting);
+            self.written += now.len() as u64;
+            if let Some(file) = &mut self.file {
+                file.write_all(now)?;
+            }
+            buffer = later;
         }
-        self.written += buffer.len() as u64;
-        self.file.as_mut().map_or(Ok(()), |file| file.write_all(buffer))
+        Ok(())
     }
 
     fn next_file(&mut self) -> io::Result<()> {
@@ -139,6 +154,25 @@ impl Ring {
     fn path(&self, file: u64) -> PathBuf {
         self.directory.join(format!("{file:08}.{EXTENSION}"))
     }
+}
+
+/// Length of the frame at the beginning; everything that is left when that is no frame.
+fn first_frame(bytes: &[u8]) -> usize {
+    let length = bytes.first_chunk::<4>().map_or(usize::MAX, |length| u32::from_le_bytes(*length) as usize);
+    length.saturating_add(HEADER).min(bytes.len())
+}
+
+/// Length of as many whole frames as there is room for.
+fn whole_frames(bytes: &[u8], room: usize) -> usize {
+    let mut end = 0;
+    while end < bytes.len() {
+        let next = end + first_frame(&bytes[end..]);
+        if next > room {
+            break;
+        }
+        end = next;
+    }
+    end
 }
 
 /// Recordings show what the log shows: nobody but the service's user may read them.
