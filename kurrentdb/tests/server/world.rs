@@ -29,11 +29,21 @@ pub(crate) struct World {
     pub(crate) channel: Channel,
 }
 
+/// A client's way to the server.
+pub(crate) struct Connection {
+    channel: Channel,
+}
+
+async fn connect(address: std::net::SocketAddr) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap().tcp_nodelay(true);
+    endpoint.connect().await.unwrap()
+}
+
 async fn serve(directory: &std::path::Path, options: Options) -> (Server, Channel) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let server = Server::start(listener, directory, options).await.unwrap();
-    let endpoint = Endpoint::from_shared(format!("http://{}", server.address())).unwrap().tcp_nodelay(true);
-    (server, endpoint.connect().await.unwrap())
+    let channel = connect(server.address()).await;
+    (server, channel)
 }
 
 impl World {
@@ -119,10 +129,11 @@ impl World {
     }
 
     pub(crate) async fn open(&self, options: ReadOptions) -> Result<Streaming<ReadResp>, Status> {
-        let mut grpc = self.grpc().await;
-        let request = Request::new(ReadReq { options: Some(options) });
-        let call = grpc.server_streaming(request, READ.path(), READ.client_codec());
-        tokio::time::timeout(PATIENCE, call).await.unwrap().map(tonic::Response::into_inner)
+        Connection { channel: self.channel.clone() }.open(options).await
+    }
+
+    pub(crate) async fn another_connection(&self) -> Connection {
+        Connection { channel: connect(self.server.address()).await }
     }
 
     /// Reads to the end.
@@ -138,6 +149,16 @@ impl World {
     /// The ids of the events that a read gives.
     pub(crate) async fn ids(&self, options: ReadOptions) -> Vec<u128> {
         self.read(options).await.unwrap().iter().filter_map(event).map(|event| id_of(&event)).collect()
+    }
+}
+
+impl Connection {
+    pub(crate) async fn open(&self, options: ReadOptions) -> Result<Streaming<ReadResp>, Status> {
+        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(64 << 20);
+        grpc.ready().await.unwrap();
+        let request = Request::new(ReadReq { options: Some(options) });
+        let call = grpc.server_streaming(request, READ.path(), READ.client_codec());
+        tokio::time::timeout(PATIENCE, call).await.unwrap().map(tonic::Response::into_inner)
     }
 }
 
