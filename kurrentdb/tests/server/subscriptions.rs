@@ -131,8 +131,8 @@ async fn a_tombstone_and_the_end_of_the_server_end_subscriptions_with_a_reason()
     world.unary(&TOMBSTONE, request).await.unwrap();
     let status = said(&mut stream).await.unwrap_err();
     assert_eq!(exception_of(&status), Some(STREAM_DELETED));
-    let stopping = tokio::spawn(world.server.stop());
     assert!(matches!(said(&mut log).await, Ok(Said::Event(_))), "the tombstone");
+    let stopping = tokio::spawn(world.server.stop());
     let status = said(&mut log).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert_eq!(details_of(&status).unwrap().reason().unwrap(), reason::SERVER_SHUTTING_DOWN);
@@ -142,7 +142,7 @@ async fn a_tombstone_and_the_end_of_the_server_end_subscriptions_with_a_reason()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_that_takes_nothing_is_cut_off_and_the_others_are_not() {
     let options = Options { stall_timeout: Duration::from_millis(300), ..Options::default() };
-    let world = World::with(options.clone()).await;
+    let world = World::with(options).await;
     // A connection of its own: what it does not take fills the window that all calls of a connection share.
     let mut slow = world.another_connection().await.open(to_log(AllStart::Start(()), None)).await.unwrap();
     assert_eq!(take(&mut slow, 2).await, [Said::Confirmed, Said::CaughtUp]);
