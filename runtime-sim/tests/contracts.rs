@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests say what they expect by unwrapping")]
 
 mod contracts {
+    mod database;
     mod event_store;
     mod fake;
 }
