@@ -41,6 +41,7 @@ macro_rules! idempotency_contract {
             another_payload_takes_nothing_over
             an_answer_needs_the_reservation_of_its_command
             the_first_answer_stands
+            a_refusal_is_stored_by_the_holder_of_its_key_only
             an_answer_is_stored_as_often_as_it_is_asked_for
             only_its_holder_releases_a_key
             a_key_that_was_taken_over_is_not_released_by_its_first_holder
@@ -97,7 +98,7 @@ fn answer_of(version: u64) -> FinalAnswer {
 }
 
 fn record(idempotency: Idempotency, command_id: CommandId, answer: FinalAnswer) -> KeyRecord {
-    KeyRecord { idempotency, command_id, expires_at: at(0).plus(KEPT), answer }
+    KeyRecord { idempotency, command_id, expires_at: at(0).plus(KEPT), held_since: None, answer }
 }
 
 async fn reserve_all(port: &impl Port, items: Vec<Reserve>) -> Vec<Reservation> {
@@ -248,6 +249,28 @@ pub async fn the_first_answer_stands(port: &impl Port) {
     store(port, vec![record(key(1), command(1), answer_of(1))]).await;
     store(port, vec![record(key(1), command(1), answer_of(2))]).await;
     assert_eq!(reserve(port, attempt(key(1), command(2), 1)).await, finished(key(1), answer_of(1)));
+}
+
+/// A refusal that was decided under one reservation is not stored under the next one, whose holder may decide otherwise;
+/// other answers of its batch are, and so is the refusal of whoever holds the key now (INV-05).
+pub async fn a_refusal_is_stored_by_the_holder_of_its_key_only(port: &impl Port) {
+    for number in [1, 2] {
+        assert_eq!(reserve(port, attempt(key(number), command(number.into()), 0)).await, Reservation::New);
+    }
+    let found = reserve(port, attempt(key(1), command(3), 40)).await;
+    assert!(matches!(found, Reservation::TakenOver { .. }), "{found:?}");
+    let refused = |number: u8, seconds: i64| KeyRecord {
+        held_since: Some(at(seconds)),
+        ..record(key(number), command(number.into()), answer_of(number.into()))
+    };
+    let stored = port.perform(Effect::StoreAnswers(EFFECT, vec![refused(1, 0), refused(2, 0)])).await;
+    assert_eq!(stored, Some(Input::AnswersStored(EFFECT, Completion::Conflict)));
+    assert_eq!(reserve(port, attempt(key(1), command(4), 41)).await, pending(key(1)));
+    assert_eq!(reserve(port, attempt(key(2), command(4), 1)).await, finished(key(2), answer_of(2)));
+    for _ in 0..2 {
+        store(port, vec![refused(1, 40)]).await;
+    }
+    assert_eq!(reserve(port, attempt(key(1), command(4), 42)).await, finished(key(1), answer_of(1)));
 }
 
 /// Storing again what was stored, after an unknown outcome, changes nothing and is done.

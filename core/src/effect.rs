@@ -149,7 +149,8 @@ pub enum Effect {
     },
     /// Append events to one or more streams, and idempotency records, all or nothing, durably.
     Append(EffectId, Arc<Append>),
-    /// Store final answers under keys that were reserved before.
+    /// Store final answers under keys that were reserved before. `Conflict`: at least one was not stored because its
+    /// reservation is held by somebody else now ([`KeyRecord::held_since`]); the others are.
     StoreAnswers(EffectId, Vec<KeyRecord>),
     /// Forget reservations, where they are still held by these commands, which are known not to have happened. Needs no
     /// completion.
@@ -377,6 +378,10 @@ pub struct KeyRecord {
     pub command_id: CommandId,
     /// When it may be forgotten.
     pub expires_at: Timestamp,
+    /// The time of the reservation or takeover under which it was decided: whoever took the key over since may decide
+    /// otherwise, and then this answer must not be stored. Nothing for an answer that the event store vouches for.
+    #[serde(default)]
+    pub held_since: Option<Timestamp>,
     /// The answer to replay.
     pub answer: FinalAnswer,
 }

@@ -159,6 +159,7 @@ async fn reserve_and_answer(database: &PostgresDatabase, numbers: &[u64]) {
         idempotency: idempotency(number),
         command_id: CommandId::new(at(0), *number),
         expires_at: at(86_400),
+        held_since: None,
         answer: answer.clone(),
     });
     let stored = database.perform(Effect::StoreAnswers(EFFECT, records.collect())).await;

@@ -298,7 +298,8 @@ impl Refusal {
             Rejection::WalletNotFound { wallet_id }
             | Rejection::WalletExists { wallet_id }
             | Rejection::SameWallet { wallet_id }
-            | Rejection::BalanceLimit { wallet_id } => (Some(wallet_id), None, Vec::new()),
+            | Rejection::BalanceLimit { wallet_id }
+            | Rejection::RefusedEarlier { wallet_id } => (Some(wallet_id), None, Vec::new()),
             Rejection::InsufficientFunds { wallet_id, balance, .. } => {
                 (Some(wallet_id), i64::try_from(balance.minor_units()).ok(), Vec::new())
             }

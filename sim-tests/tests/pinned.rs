@@ -7,9 +7,15 @@ use wallex_sim::plan::{Preset, Topology, generate};
 use wallex_sim::world::{Ending, run};
 
 const COMMANDS: usize = 300;
+/// As many as the command line runs when it is not told.
+const MANY_COMMANDS: usize = 1_000;
 
 fn assert_passes(seed: u64, preset: Preset, topology: Topology) {
-    let outcome = run(&generate(seed, preset, topology, COMMANDS), false);
+    assert_passes_with(COMMANDS, seed, preset, topology);
+}
+
+fn assert_passes_with(commands: usize, seed: u64, preset: Preset, topology: Topology) {
+    let outcome = run(&generate(seed, preset, topology, commands), false);
     let seen = (outcome.panic.as_ref(), outcome.violation());
     assert_eq!(outcome.ending(), Ending::Passed, "seed {seed}, {preset:?}, {topology:?}: {seen:?}");
     assert!(outcome.tally.events > 20, "seed {seed}: a workload that is mostly refused proves nothing");
@@ -33,4 +39,25 @@ fn an_embedded_service_whose_journal_has_stopped_converges_after_its_restart() {
 #[test]
 fn power_that_fails_while_the_journal_is_opened_loses_nothing() {
     assert_passes(1_058, Preset::Default, Topology::Embedded);
+}
+
+#[test]
+fn an_answer_that_is_stored_late_does_not_contradict_whoever_took_the_key_over() {
+    assert_passes_with(MANY_COMMANDS, 825, Preset::Default, Topology::Production);
+    assert_passes(5_098, Preset::Default, Topology::Production);
+}
+
+#[test]
+fn a_transaction_of_a_process_that_lost_its_power_does_not_happen_after_the_power_cut() {
+    assert_passes_with(MANY_COMMANDS, 5_022, Preset::Default, Topology::Embedded);
+}
+
+#[test]
+fn a_batch_is_refused_on_each_wallet_at_a_time_of_its_own() {
+    assert_passes_with(MANY_COMMANDS, 27, Preset::Storm, Topology::Production);
+    assert_passes_with(MANY_COMMANDS, 328, Preset::Calm, Topology::Production);
+    assert_passes_with(MANY_COMMANDS, 401, Preset::Default, Topology::Production);
+    assert_passes_with(MANY_COMMANDS, 513, Preset::Default, Topology::Production);
+    assert_passes(16, Preset::Storm, Topology::Production);
+    assert_passes(116, Preset::Calm, Topology::Production);
 }

@@ -144,17 +144,19 @@ impl CommandMachine {
         let entry = &mut self.commands[command];
         if let (Some(_), IdempotencyMode::Separate) = (entry.request.idempotency, self.config.idempotency) {
             let is_refusal = entry.answer.as_ref().is_some_and(|answer| answer.outcome.is_err());
+            let waits = entry.answer.as_ref().is_some_and(|answer| !answer.is_vouched_for());
             if is_refusal && mutant::on(Mutant::RefusalNotStored) {
                 self.to_release.extend(entry.request.idempotency.map(|own| (own.key, entry.request.command_id)));
                 return self.answer(command);
             }
             if let Some(record) = self.record_of(command) {
                 // The events vouch for a success; a refusal leaves no trace but its record, so the answer waits for it.
-                let waiting = is_refusal.then_some(command);
+                let waiting = waits.then_some(command);
                 self.to_store.push(Storing { record, command: waiting, attempts: 0 });
-                if is_refusal {
+                if waits {
                     let entry = &mut self.commands[command];
-                    if entry.phase == Phase::Appending {
+                    // A batch that was done in part stays one whose outcome is unknown until the record is there.
+                    if is_refusal && entry.phase == Phase::Appending {
                         entry.phase = Phase::Storing;
                     }
                     return;
@@ -189,7 +191,10 @@ impl CommandMachine {
             return None;
         }
         let expires_at = self.now.plus(self.config.idempotency_ttl);
-        Some(KeyRecord { idempotency, command_id: entry.request.command_id, expires_at, answer: answer.clone() })
+        let is_fenced = self.config.idempotency == IdempotencyMode::Separate && !answer.is_vouched_for();
+        let held_since = is_fenced.then_some(entry.held_since);
+        let command_id = entry.request.command_id;
+        Some(KeyRecord { idempotency, command_id, expires_at, held_since, answer: answer.clone() })
     }
 
     /// Another writer was faster: back to what the store has, look again, decide again.

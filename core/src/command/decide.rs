@@ -19,7 +19,7 @@ enum Decided {
     /// It happens now.
     Accepted(Events),
     /// It happened before: in the attempt that this command took over.
-    Found(Success),
+    Found(Success, Events),
     Refused(Rejection),
 }
 
@@ -27,7 +27,7 @@ enum Decided {
 struct View<'a> {
     slots: &'a Slots,
     own: &'a [SlotId],
-    overlay: Index<SlotId, Wallet>,
+    overlay: Index<SlotId, Option<Wallet>>,
 }
 
 impl View<'_> {
@@ -43,7 +43,35 @@ impl View<'_> {
         for event in events {
             if let Some(slot) = self.slot(&event.wallet_id) {
                 let next = Wallet::apply(self.wallet(&event.wallet_id).cloned(), event);
-                self.overlay.insert(slot, next);
+                self.overlay.insert(slot, Some(next));
+            }
+        }
+    }
+
+    /// The wallets right after events of a dead attempt, as far as they are known.
+    fn as_of(&self, events: &[Event]) -> impl Iterator<Item = Wallet> {
+        let loaded = |event: &Event| self.slots[self.slot(&event.wallet_id)?].wallet.as_ref();
+        events.iter().filter_map(move |event| Some(loaded(event)?.as_of(event)))
+    }
+
+    /// Takes the wallets that a dead attempt has changed back to where they were before it.
+    fn rewind(&mut self, found: &[Event]) {
+        for event in found {
+            if let Some(slot) = self.slot(&event.wallet_id)
+                && !self.overlay.contains_key(&slot)
+            {
+                let before = self.slots[slot].wallet.as_ref().and_then(|wallet| wallet.before(event));
+                self.overlay.insert(slot, before);
+            }
+        }
+    }
+
+    /// Repeats what a dead attempt did.
+    fn repeat(&mut self, events: &[Event]) {
+        let after: Vec<Wallet> = self.as_of(events).collect();
+        for wallet in after {
+            if let Some(slot) = self.slot(&wallet.id) {
+                self.overlay.insert(slot, Some(wallet));
             }
         }
     }
@@ -55,7 +83,7 @@ impl Wallets for View<'_> {
         if !self.overlay.is_empty()
             && let Some(wallet) = self.overlay.get(&slot)
         {
-            return Some(wallet);
+            return wallet.as_ref();
         }
         self.slots[slot].wallet.as_ref()
     }
@@ -77,7 +105,7 @@ impl CommandMachine {
         match decided {
             Decided::Refused(_) if !self.is_fresh(command) => false,
             Decided::Refused(rejection) => self.join(command, Err(rejection), 0),
-            Decided::Found(success) => self.join(command, Ok(success), 0),
+            Decided::Found(success, _) => self.join(command, Ok(success), 0),
             Decided::Accepted(events) => {
                 let count = events.len();
                 let success = self.stage(command, events);
@@ -90,6 +118,7 @@ impl CommandMachine {
         let entry = &self.commands[command];
         let mut view = View { slots: &self.slots, own: &entry.slots, overlay: index(self.config.hash_seed) };
         let found = entry.takeover.as_ref().map_or(&[][..], |takeover| takeover.found());
+        view.rewind(found);
         let mut decisions = Vec::with_capacity(count);
         let mut refused = Vec::new();
         for (at, operation) in entry.request.work.operations().iter().enumerate() {
@@ -97,7 +126,7 @@ impl CommandMachine {
             match &decided {
                 Decided::Accepted(events) => view.apply(events),
                 Decided::Refused(rejection) => refused.push(Refused { index: at, rejection: rejection.clone() }),
-                Decided::Found(_) => {}
+                Decided::Found(_, events) => view.repeat(events),
             }
             decisions.push(decided);
         }
@@ -112,7 +141,7 @@ impl CommandMachine {
             .into_iter()
             .map(|decided| match decided {
                 Decided::Refused(rejection) => Err(rejection),
-                Decided::Found(success) => Ok(success),
+                Decided::Found(success, _) => Ok(success),
                 Decided::Accepted(events) => {
                     events_staged += events.len();
                     Ok(self.stage(command, events))
@@ -128,8 +157,7 @@ impl CommandMachine {
             let ids = [request.command_id.event_id(index), request.command_id.event_id(index + 1)];
             let own: Events = found.iter().filter(|event| ids.contains(&event.event_id)).cloned().collect();
             if !own.is_empty() {
-                let wallets = own.iter().filter_map(|event| Some(view.wallet(&event.wallet_id)?.as_of(event)));
-                return Decided::Found(Success::of(&own, wallets));
+                return Decided::Found(Success::of(&own, view.as_of(&own)), own);
             }
         }
         let cause = Cause {
@@ -139,6 +167,10 @@ impl CommandMachine {
             now: self.now,
         };
         match operation.decide(view, request.if_match, &cause, index) {
+            // All events of a command are in one append: what has none beside others that have was refused then.
+            Ok(_) if !found.is_empty() => {
+                Decided::Refused(Rejection::RefusedEarlier { wallet_id: operation.subject().clone() })
+            }
             Ok(events) => Decided::Accepted(events),
             Err(rejection) => Decided::Refused(rejection),
         }
@@ -210,11 +242,17 @@ impl CommandMachine {
             .copied()
             .filter(|slot| self.slots[*slot].staged.is_empty() && self.slots[*slot].loaded_at < entry.arrived)
             .collect();
-        for slot in &stale {
-            self.close(*slot);
-            self.slots[*slot].stage = Stage::Cold;
-            self.changed.push(*slot);
-        }
+        self.reload(&stale);
         stale.is_empty()
+    }
+
+    /// Closes slots until they are read again. One with events in the append that is forming is read again anyway when
+    /// that append meets what is newer.
+    pub(super) fn reload(&mut self, slots: &[SlotId]) {
+        for slot in slots.iter().filter(|slot| self.slots[**slot].staged.is_empty()).copied().collect::<Vec<_>>() {
+            self.close(slot);
+            self.slots[slot].stage = Stage::Cold;
+            self.changed.push(slot);
+        }
     }
 }

@@ -36,6 +36,9 @@ impl CommandMachine {
             return;
         }
         let commands = std::mem::take(&mut self.to_reserve);
+        for command in &commands {
+            self.commands[*command].held_since = self.now;
+        }
         let items = commands
             .iter()
             .filter_map(|command| {
@@ -120,14 +123,20 @@ impl CommandMachine {
     }
 
     pub(super) fn on_stored(&mut self, storing: Vec<Storing>, completion: Completion<()>) {
-        if completion == Completion::Done(()) {
-            for command in storing.into_iter().filter_map(|one| one.command) {
-                self.answer(command);
+        match completion {
+            Completion::Done(()) => {
+                storing.into_iter().filter_map(|one| one.command).for_each(|command| self.answer(command));
+                return;
             }
-            return;
+            // Somebody else holds one of the keys and may decide otherwise: all of them find out from their keys.
+            Completion::Conflict => {
+                storing.into_iter().filter_map(|one| one.command).for_each(|command| self.lose(command));
+                return;
+            }
+            Completion::Failed(_) | Completion::Unknown => {}
         }
-        // Storing the same answer again is harmless. What cannot be stored stays reserved: an event vouches for a
-        // success, and a refusal did nothing.
+        // Storing the same answer again is harmless. What cannot be stored stays reserved: events vouch for what was
+        // done, and a refusal did nothing.
         let mut again = Vec::new();
         for mut one in storing {
             one.attempts += 1;
@@ -139,6 +148,14 @@ impl CommandMachine {
         }
         if let Some(attempts) = again.first().map(|one| one.attempts) {
             self.retry_later(attempts, Retry::Store(again));
+        }
+    }
+
+    /// Another instance has taken the command over: what it comes to, that one decides.
+    fn lose(&mut self, command: CommandSlot) {
+        let lost = self.forget(command);
+        if lost.phase != Phase::Abandoned {
+            self.reply(&lost.request, Answer::OutcomeUnknown);
         }
     }
 }

@@ -79,6 +79,8 @@ pub(super) struct Command {
     pub(super) waiting: usize,
     pub(super) arrived: u64,
     pub(super) deadline: Timestamp,
+    /// When its key was reserved or taken over, by the clock of this instance.
+    pub(super) held_since: Timestamp,
     pub(super) decisions: u32,
     pub(super) phase: Phase,
     pub(super) takeover: Option<Box<Takeover>>,
@@ -263,6 +265,7 @@ impl CommandMachine {
             waiting: 0,
             arrived: self.serial,
             deadline,
+            held_since: self.now,
             decisions: 0,
             phase: Phase::Queued,
             takeover: None,
@@ -304,7 +307,8 @@ impl CommandMachine {
     /// happened in that attempt, and what another instance took over may happen there: then nobody knows yet, and the
     /// key stays reserved for the next retry.
     pub(super) fn give_up(&mut self, command: CommandSlot, reason: Unavailable) {
-        let is_shared = self.commands[command].takeover.is_some() || self.may_be_taken_over(command);
+        let is_decided = self.commands[command].answer.as_ref().is_some_and(|answer| answer.outcome.is_ok());
+        let is_shared = is_decided || self.commands[command].takeover.is_some() || self.may_be_taken_over(command);
         let removed = self.forget(command);
         if let Some(idempotency) = removed.request.idempotency
             && !is_shared

@@ -140,6 +140,19 @@ impl Work {
     }
 }
 
+impl FinalAnswer {
+    /// Whether the events of the command tell all of it. A refusal, of the whole or of one operation of a batch, leaves
+    /// no trace in the event store.
+    #[must_use]
+    pub fn is_vouched_for(&self) -> bool {
+        match &self.outcome {
+            Ok(Success::Batch(results)) => results.iter().all(Result::is_ok),
+            Ok(Success::Wallet(_) | Success::Transfer { .. }) => true,
+            Err(_) => false,
+        }
+    }
+}
+
 impl Success {
     /// Builds the answer of one operation from the events it caused and the wallets right after them.
     ///

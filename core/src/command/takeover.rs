@@ -7,7 +7,7 @@
 
 use super::Unavailable;
 use super::machine::{CommandMachine, PendingEffect, Retry};
-use super::slot::CommandSlot;
+use super::slot::{CommandSlot, Slot, SlotId};
 use crate::effect::{Completion, Effect};
 use crate::event::Event;
 use crate::id::EffectId;
@@ -65,7 +65,11 @@ impl CommandMachine {
         let loads = self.loads_of(command);
         match &takeover.search {
             Search::Running { .. } => false,
-            Search::Done { loads: searched, .. } if *searched == loads => true,
+            Search::Done { loads: searched, found } if *searched == loads => {
+                let newer: Vec<SlotId> = self.older_than(command, found);
+                self.reload(&newer);
+                newer.is_empty()
+            }
             Search::Done { .. } | Search::Due => {
                 self.start_search(command, loads);
                 false
@@ -87,6 +91,16 @@ impl CommandMachine {
                 entry.takeover.get_or_insert_with(|| Box::new(Takeover::new(reserved_at)));
             }
         }
+    }
+
+    /// Wallets of the command that are older than events found of it, which landed after they were loaded.
+    fn older_than(&self, command: CommandSlot, found: &[Event]) -> Vec<SlotId> {
+        let is_older = |slot: &SlotId| {
+            let Slot { id, .. } = &self.slots[*slot];
+            let durable = self.slots[*slot].durable_version();
+            found.iter().any(|event| event.wallet_id == *id && event.version > durable)
+        };
+        self.commands[command].slots.iter().copied().filter(is_older).collect()
     }
 
     fn loads_of(&self, command: CommandSlot) -> u64 {

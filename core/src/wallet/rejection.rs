@@ -72,6 +72,15 @@ pub enum Rejection {
         /// The wallet's currency.
         currency: Currency,
     },
+    /// An operation of a batch that was refused when the batch was first carried out, by an instance that died before it
+    /// could say why. Only an answer rebuilt from the log has it, and only where the operation would be accepted now.
+    #[error(
+        "the operation was refused when the batch was carried out; the reason was lost with the instance that knew it"
+    )]
+    RefusedEarlier {
+        /// The wallet addressed.
+        wallet_id: WalletId,
+    },
     /// An atomic batch in which at least one operation is refused: nothing happened.
     #[error("{count} of the operations are refused, so none was carried out", count = refused.len())]
     Batch {
@@ -102,6 +111,7 @@ impl Rejection {
             Self::BalanceLimit { .. } => "balance-limit",
             Self::VersionMismatch { .. } => "version-mismatch",
             Self::AmountTooPrecise { .. } => "validation-failed",
+            Self::RefusedEarlier { .. } => "refused-earlier",
             Self::Batch { .. } => "batch-refused",
         }
     }
@@ -119,7 +129,8 @@ impl Rejection {
             | Self::SameWallet { .. }
             | Self::CurrencyMismatch { .. }
             | Self::BalanceLimit { .. }
-            | Self::VersionMismatch { .. } => true,
+            | Self::VersionMismatch { .. }
+            | Self::RefusedEarlier { .. } => true,
         }
     }
 }

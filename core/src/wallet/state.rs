@@ -137,6 +137,17 @@ impl Wallet {
         Self { balance: event.balance, version: event.version, updated_at: event.occurred_at, ..self.clone() }
     }
 
+    /// The wallet as it stood right before `event`, which is one of its own; nothing before its creation.
+    #[must_use]
+    pub fn before(&self, event: &Event) -> Option<Self> {
+        let balance = match event.fact {
+            Fact::Created { .. } => None,
+            Fact::Credited { .. } => event.balance.minus(event.amount),
+            Fact::Debited { .. } => event.balance.plus(event.amount),
+        };
+        Some(Self { balance: balance?, version: Version(event.version.0.saturating_sub(1)), ..self.as_of(event) })
+    }
+
     pub(super) fn in_own_currency(&self, amount: Amount) -> Result<Money, Rejection> {
         amount.in_currency(self.currency).map_err(|_| Rejection::AmountTooPrecise { amount, currency: self.currency })
     }

@@ -81,6 +81,8 @@ codes! {
         "No balance may pass 900,000,000,000,000 units of its currency. Nothing was done.";
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY "idempotency-key-reused" "The key was used for another request",
         "An Idempotency-Key stands for one request. This one came with another payload before. Use a fresh key.";
+    RefusedEarlier = UNPROCESSABLE_ENTITY "refused-earlier" "The operation was refused when its batch was carried out",
+        "Only for an operation of a batch, in an answer rebuilt after a crash: the reason was lost, and it would be accepted now.";
     BatchRefused = UNPROCESSABLE_ENTITY "batch-refused" "The batch was refused as a whole",
         "At least one operation of an atomic batch is refused; `errors` names each with its index. Nothing was done.";
     InternalError = INTERNAL_SERVER_ERROR "internal-error" "The service failed",
@@ -110,6 +112,7 @@ impl From<&Rejection> for Code {
             Rejection::BalanceLimit { .. } => Self::BalanceLimit,
             Rejection::VersionMismatch { .. } => Self::VersionMismatch,
             Rejection::AmountTooPrecise { .. } => Self::ValidationFailed,
+            Rejection::RefusedEarlier { .. } => Self::RefusedEarlier,
             Rejection::Batch { .. } => Self::BatchRefused,
         }
     }

@@ -202,7 +202,8 @@ fn write_rejection(rejection: &Rejection, out: &mut Vec<u8>) {
         | Rejection::InsufficientFunds { .. }
         | Rejection::SameWallet { .. }
         | Rejection::CurrencyMismatch { .. }
-        | Rejection::BalanceLimit { .. } => {}
+        | Rejection::BalanceLimit { .. }
+        | Rejection::RefusedEarlier { .. } => {}
     }
 }
 

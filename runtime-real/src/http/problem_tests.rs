@@ -43,6 +43,7 @@ fn refusals() -> Vec<(Rejection, u16, &'static str)> {
             400,
             "validation-failed",
         ),
+        (Rejection::RefusedEarlier { wallet_id: id() }, 422, "refused-earlier"),
         (Rejection::Batch { refused: vec![Refused { index: 3, rejection: missing }] }, 422, "batch-refused"),
     ]
 }

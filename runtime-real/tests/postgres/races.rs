@@ -35,6 +35,7 @@ fn record(number: u64, command: u64) -> KeyRecord {
         idempotency: key(number),
         command_id: CommandId::new(at(0), command),
         expires_at: at(3_600),
+        held_since: None,
         answer: FinalAnswer { outcome: Err(refused), correlation_id: CorrelationId::parse("request").expect("an id") },
     }
 }

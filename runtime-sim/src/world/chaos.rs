@@ -57,7 +57,10 @@ impl World {
                 self.network.cast(until, Spell::LostAnswers { server, percent });
             }
             Fault::ClockJump { instance, by_ms } => {
-                self.slot(instance).skew_us += by_ms * 1_000;
+                // Further apart, a takeover may come while the first attempt still waits for its turn; see docs/SIMULATION.md.
+                let apart_us = self.plan.options.request_timeout_ms as i64 * 1_000 / 2;
+                let slot = self.slot(instance);
+                slot.skew_us = (slot.skew_us + by_ms * 1_000).clamp(-apart_us, apart_us);
                 self.nudge_instance(instance);
             }
             Fault::LeasesLost => self.servers.leases.crash(),

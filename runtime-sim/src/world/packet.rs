@@ -103,6 +103,20 @@ pub(super) enum Undo {
 }
 
 impl Packet {
+    /// The process that asks something of a server.
+    pub(super) fn asked_by(&self) -> Option<InstanceId> {
+        match self {
+            Self::Perform { life, .. }
+            | Self::AppendGroup { life, .. }
+            | Self::Lookup { life, .. }
+            | Self::Member { life } => Some(*life),
+            Self::Submit { .. } | Self::Read { .. } | Self::Reply { .. } | Self::Feed { .. } | Self::Miss { .. } => {
+                None
+            }
+            Self::Found { .. } | Self::Assigned { .. } => None,
+        }
+    }
+
     /// Whether the network may deliver it twice. A connection does not; but a proxy sends a request again that is safe to
     /// repeat, and an answer may cross the timeout that made the adapter ask again.
     pub(super) fn may_repeat(&self) -> bool {

@@ -113,6 +113,10 @@ impl World {
     /// A packet has come to a server.
     pub(super) fn arrive(&mut self, from: Lane, to: Lane, packet: Packet) {
         let Some(server) = server_of(to) else { return };
+        // What is inside a process is asked by its present life alone: a dead one asks nothing any more.
+        if self.embedded() && packet.asked_by() != self.slots[0].life {
+            return;
+        }
         if !self.servers.is_up(server) {
             let told = self.service.percent(REFUSED_PERCENT);
             if let Packet::Perform { life, effect, .. } = &packet

@@ -8,4 +8,5 @@ mod group_commit;
 mod idempotency;
 mod model;
 mod sleepers;
+mod takeover;
 mod world;

@@ -217,12 +217,16 @@ impl World {
                 Input::Reserved(id, Completion::Done(items.iter().map(|item| self.reserve(item)).collect()))
             }
             Effect::StoreAnswers(id, records) => {
+                let mut completion = Completion::Done(());
                 for record in records {
-                    if let Some(stored) = self.keys.get_mut(&record.idempotency.key) {
-                        stored.answer = Some(record.answer);
+                    let stored = self.keys.get_mut(&record.idempotency.key);
+                    match stored.filter(|stored| record.held_since.is_none_or(|since| since == stored.touched_at)) {
+                        Some(stored) => stored.answer = stored.answer.take().or(Some(record.answer)),
+                        None if record.held_since.is_some() => completion = Completion::Conflict,
+                        None => {}
                     }
                 }
-                Input::AnswersStored(id, Completion::Done(()))
+                Input::AnswersStored(id, completion)
             }
             Effect::ReleaseKeys(keys) => {
                 for (key, command) in keys {

@@ -188,8 +188,9 @@ async fn take_over(connection: &mut PgConnection, items: &[&Reserve]) -> Result<
     keys(bind_items!(query, items).fetch_all(connection).await?)
 }
 
-/// Stores answers where the key is still reserved by their command and has none; elsewhere nothing changes.
-pub(super) async fn store(connection: &mut PgConnection, records: &[KeyRecord]) -> Result<(), Stop> {
+/// Stores answers where the key is still reserved by their command and has none; elsewhere nothing changes. Whether none
+/// was kept out by somebody else's reservation.
+pub(super) async fn store(connection: &mut PgConnection, records: &[KeyRecord]) -> Result<bool, Stop> {
     let mut answers = Vec::with_capacity(records.len());
     for record in records {
         let text = serde_json::to_string(&record.answer);
@@ -200,19 +201,50 @@ pub(super) async fn store(connection: &mut PgConnection, records: &[KeyRecord]) 
         "WITH locked AS MATERIALIZED (
              SELECT key FROM idempotency_keys WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE)
          UPDATE idempotency_keys k SET status = record.status, answer = record.answer, expires_us = record.expires
-         FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::bigint[])
-              AS record (key, command, status, answer, expires)
+         FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
+              AS record (key, command, status, answer, expires, held)
          JOIN locked l ON l.key = record.key
-         WHERE k.key = record.key AND k.status = 'pending' AND k.command_id = encode(record.command, 'hex')::uuid",
+         WHERE k.key = record.key AND k.status = 'pending' AND k.command_id = encode(record.command, 'hex')::uuid
+           AND (record.held IS NULL OR record.held = k.attempted_us)",
     )
     .bind(records.iter().map(|record| record.idempotency.key.0.to_vec()).collect::<Vec<_>>())
     .bind(records.iter().map(|record| record.command_id.as_bytes().to_vec()).collect::<Vec<_>>())
     .bind(statuses.collect::<Vec<_>>())
     .bind(answers)
     .bind(records.iter().map(|record| record.expires_at.as_micros()).collect::<Vec<_>>())
-    .execute(connection)
+    .bind(records.iter().map(|record| record.held_since.map(Timestamp::as_micros)).collect::<Vec<_>>())
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    all_held(connection, records).await
+}
+
+/// Whether every answer that depends on its reservation still has it. A takeover waits for this transaction, so what is
+/// seen here is what the answers were stored under.
+async fn all_held(connection: &mut PgConnection, records: &[KeyRecord]) -> Result<bool, Stop> {
+    let held = |record: &KeyRecord| Some((record, record.held_since?));
+    let (keys, since): (Vec<Vec<u8>>, Vec<(Vec<u8>, i64)>) = records
+        .iter()
+        .filter_map(held)
+        .map(|(record, since)| {
+            (record.idempotency.key.0.to_vec(), (record.command_id.as_bytes().to_vec(), since.as_micros()))
+        })
+        .unzip();
+    if keys.is_empty() {
+        return Ok(true);
+    }
+    let (commands, since): (Vec<Vec<u8>>, Vec<i64>) = since.into_iter().unzip();
+    let count = keys.len();
+    let held: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM unnest($1::bytea[], $2::bytea[], $3::bigint[]) AS record (key, command, held)
+         JOIN idempotency_keys k ON k.key = record.key AND k.attempted_us = record.held
+              AND k.command_id = encode(record.command, 'hex')::uuid",
+    )
+    .bind(keys)
+    .bind(commands)
+    .bind(since)
+    .fetch_one(connection)
+    .await?;
+    Ok(usize::try_from(held).is_ok_and(|held| held == count))
 }
 
 /// Forgets reservations that these commands still hold. One that was taken over is its first holder's no more, though the

@@ -29,7 +29,13 @@ impl PostgresDatabase {
             }
             Effect::StoreAnswers(id, records) => {
                 let work = async |connection: &mut PgConnection| keys::store(connection, &records).await;
-                Input::AnswersStored(id, run(pool, work).await)
+                let stored = match run(pool, work).await {
+                    Completion::Done(true) => Completion::Done(()),
+                    Completion::Done(false) | Completion::Conflict => Completion::Conflict,
+                    Completion::Failed(failure) => Completion::Failed(failure),
+                    Completion::Unknown => Completion::Unknown,
+                };
+                Input::AnswersStored(id, stored)
             }
             Effect::ReleaseKeys(released) => {
                 self.release_keys(released).await;

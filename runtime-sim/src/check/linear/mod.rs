@@ -10,6 +10,7 @@
 //! a proof like any other. Only when there is none, every fate is tried, within a budget; when that is spent the answer
 //! is "gave up", which is neither good nor bad.
 
+mod batch;
 mod search;
 mod spec;
 #[cfg(test)]
@@ -50,7 +51,8 @@ pub fn judge(history: &History, books: &Books) -> Vec<Judgement> {
     let operations = Operations::of(history);
     let happened = happened(&operations, books);
     let part = |(number, operation): (usize, &Operation<'_>)| entry_of(operation, happened.contains(&number));
-    let entries: Vec<Entry> = operations.all.iter().enumerate().filter_map(part).collect();
+    let entries = operations.all.iter().enumerate().filter_map(part).flat_map(batch::parts);
+    let entries: Vec<Entry> = entries.collect();
     components(&entries).into_iter().map(|component| judge_component(&component)).collect()
 }
 

@@ -76,7 +76,7 @@ pub(super) fn search(entries: &[Entry], configurations_max: usize) -> Found {
     let answered = entries.iter().filter(|entry| entry.seen.is_some()).count();
     let shown = entries.iter().filter_map(|entry| match &entry.seen {
         Some(Seen::Done(results)) => Some(results.iter().flatten().flatten()),
-        Some(Seen::Refused(_) | Seen::Read(_)) | None => None,
+        Some(Seen::Refused(_) | Seen::Read(_) | Seen::Fact(_)) | None => None,
     });
     let claimed = shown.flatten().map(|snapshot| (&snapshot.wallet, snapshot.version)).collect();
     let mut search = Search {
@@ -176,6 +176,9 @@ impl Search<'_> {
     /// Whether the operation fits here. What it changes stays changed when it does, and is noted in `undo`.
     fn fits(&mut self, at: usize, undo: &mut Undo) -> bool {
         let entry = &self.entries[self.order[at]];
+        if let Some(Seen::Fact(fact)) = entry.seen {
+            return entry.command.wallets().all(|wallet| self.ledger.holds(wallet, fact));
+        }
         let mut own = Undo::new();
         let would_see = self.ledger.perform(&entry.command, &mut own);
         let fits = match &entry.seen {
@@ -236,6 +239,6 @@ impl Search<'_> {
 fn changes_nothing(seen: &Seen) -> bool {
     match seen {
         Seen::Done(results) => results.iter().all(Result::is_err),
-        Seen::Refused(_) | Seen::Read(_) => true,
+        Seen::Refused(_) | Seen::Read(_) | Seen::Fact(_) => true,
     }
 }

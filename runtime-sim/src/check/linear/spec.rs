@@ -16,6 +16,18 @@ pub(super) enum Seen {
     Done(Vec<StepResult>),
     Refused(Refusal),
     Read(Option<Snapshot>),
+    /// What a refusal says of one wallet.
+    Fact(Fact),
+}
+
+/// What holds of a wallet at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fact {
+    Missing,
+    Exists,
+    Balance(i64),
+    /// A refusal that contradicts itself.
+    Never,
 }
 
 /// A wallet: its version and balance.
@@ -55,6 +67,17 @@ impl Ledger {
             Command::ReadModel { wallet, .. } | Command::ReadStore { wallet } => {
                 Seen::Read(self.accounts.get(wallet).map(|account| shown(wallet, *account)))
             }
+        }
+    }
+
+    /// Whether a fact holds of a wallet.
+    pub(super) fn holds(&self, wallet: &WalletId, fact: Fact) -> bool {
+        let account = self.accounts.get(wallet);
+        match fact {
+            Fact::Missing => account.is_none(),
+            Fact::Exists => account.is_some(),
+            Fact::Balance(balance) => account.is_some_and(|account| account.balance == balance),
+            Fact::Never => false,
         }
     }
 

@@ -32,6 +32,10 @@ fn transfer(from: &str, to: &str, amount: i64) -> Command {
     one(Step::Transfer(wallet(from), wallet(to), amount))
 }
 
+fn seen(name: &str, version: u64, balance: i64) -> Outcome {
+    Outcome::Read(Some(snapshot(name, version, balance)))
+}
+
 fn refused(code: &str, name: &str, seen: Option<i64>) -> Outcome {
     let refusal = Refusal { code: code.to_owned(), wallet: Some(wallet(name)), seen, members: Vec::new() };
     Outcome::Refused { refusal, replayed: false }
@@ -228,4 +232,55 @@ fn a_search_without_end_gives_up_and_says_so() {
     let judgements = judge(&scene.0, &Books::default());
     assert!(matches!(&judgements[..], [Judgement::GaveUp(_) | Judgement::Linearizable, ..]), "{judgements:?}");
     assert!(judgements.iter().any(|judgement| matches!(judgement, Judgement::GaveUp(_))), "{judgements:?}");
+}
+
+fn batch(steps: &[Step], atomic: bool) -> Command {
+    Command::Batch { steps: steps.to_vec(), atomic }
+}
+
+fn insufficient(name: &str, balance: i64) -> Refusal {
+    let code = "insufficient-funds".to_owned();
+    Refusal { code, wallet: Some(wallet(name)), seen: Some(balance), members: Vec::new() }
+}
+
+/// A batch that credits `a` while it is refused on `b`, which had this balance.
+fn in_part(scene: Scene, balance: i64) -> Scene {
+    let steps = [Step::Debit(wallet("b"), 7_00), Step::Credit(wallet("a"), 1_00)];
+    let results = vec![Err(insufficient("b", balance)), Ok(vec![snapshot("a", 2, 11_00)])];
+    scene.with(2, 9, batch(&steps, false), Outcome::Done { results, replayed: false })
+}
+
+#[test]
+fn a_batch_may_be_refused_on_a_wallet_that_changes_before_its_append() {
+    // The read of `a` sees the credit, but comes after `b` has changed: the refusal rests on what `b` was before.
+    let read = |scene: Scene| scene.with(5, 6, Command::ReadStore { wallet: wallet("a") }, seen("a", 1, 10_00));
+    let changed = || Scene::created().with(3, 4, credit("b", 3_00), done(&[("b", 2, 8_00)]));
+    in_part(read(changed()), 5_00).is(true);
+    in_part(read(changed()), 6_00).is(false);
+    in_part(read(changed()), 8_00).is(false);
+}
+
+#[test]
+fn what_a_batch_is_refused_on_held_while_it_ran() {
+    let late = Scene::created().with(1, 2, credit("b", 1_00), done(&[("b", 2, 6_00)]));
+    in_part(late, 6_00).is(true);
+    let over = Scene::created().with(1, 1, credit("b", 1_00), done(&[("b", 2, 6_00)]));
+    in_part(over, 5_00).is(false);
+}
+
+#[test]
+fn the_members_of_a_refused_batch_each_held_at_some_time() {
+    let refused = |first: i64, second: i64| {
+        let steps = [Step::Debit(wallet("a"), 1_00), Step::Debit(wallet("a"), 20_00), Step::Debit(wallet("b"), 9_00)];
+        let members = vec![(1, insufficient("a", first)), (2, insufficient("b", second))];
+        let refusal = Refusal { code: "batch-refused".to_owned(), wallet: None, seen: None, members };
+        let between = Scene::created().with(3, 4, transfer("a", "b", 2_00), done(&[("a", 2, 8_00), ("b", 2, 7_00)]));
+        between.with(2, 9, batch(&steps, true), Outcome::Refused { refusal, replayed: false })
+    };
+    refused(9_00, 5_00).is(true);
+    refused(7_00, 7_00).is(true);
+    // Each wallet was read at a time of its own.
+    refused(9_00, 7_00).is(true);
+    refused(10_00, 5_00).is(false);
+    refused(9_00, 6_00).is(false);
 }

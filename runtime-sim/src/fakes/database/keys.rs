@@ -62,15 +62,20 @@ impl Keys {
         Reservation::TakenOver { fingerprint, command_id: record.command_id, reserved_at: record.reserved_at }
     }
 
-    /// Stores answers where the reservation is held by the command; the first answer stands.
-    pub(super) fn store(&mut self, answers: Vec<KeyRecord>) {
-        for KeyRecord { idempotency, command_id, expires_at, answer } in answers {
-            let record = self.records.get_mut(&idempotency.key);
-            if let Some(record) = record.filter(|record| record.command_id == command_id && record.answer.is_none()) {
+    /// Stores answers where the reservation is held by the command; the first answer stands. Whether none was kept out by
+    /// somebody else's reservation.
+    pub(super) fn store(&mut self, answers: Vec<KeyRecord>) -> bool {
+        let mut all = true;
+        for KeyRecord { idempotency, command_id, expires_at, held_since, answer } in answers {
+            let record = self.records.get_mut(&idempotency.key).filter(|record| record.command_id == command_id);
+            let is_held = held_since.is_none_or(|since| record.as_ref().is_some_and(|one| one.touched_at == since));
+            all &= is_held;
+            if let Some(record) = record.filter(|record| is_held && record.answer.is_none()) {
                 record.answer = Some(answer);
                 record.expires_at = expires_at;
             }
         }
+        all
     }
 
     /// Forgets reservations that are still held by these commands and have no answer. One that was taken over is its

@@ -55,8 +55,8 @@ impl Tables {
                 Performed { input: Some(Input::Reserved(id, found)), has_written: true }
             }
             Effect::StoreAnswers(id, records) => {
-                self.keys.store(records);
-                wrote(Ok(()), |completion| Input::AnswersStored(id, completion))
+                let completion = if self.keys.store(records) { Completion::Done(()) } else { Completion::Conflict };
+                Performed { input: Some(Input::AnswersStored(id, completion)), has_written: true }
             }
             Effect::ReleaseKeys(keys) => {
                 self.keys.release(&keys);
