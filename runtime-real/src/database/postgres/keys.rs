@@ -221,18 +221,13 @@ pub(super) async fn store(connection: &mut PgConnection, records: &[KeyRecord]) 
 /// Whether every answer that depends on its reservation still has it. A takeover waits for this transaction, so what is
 /// seen here is what the answers were stored under.
 async fn all_held(connection: &mut PgConnection, records: &[KeyRecord]) -> Result<bool, Stop> {
-    let held = |record: &KeyRecord| Some((record, record.held_since?));
-    let (keys, since): (Vec<Vec<u8>>, Vec<(Vec<u8>, i64)>) = records
-        .iter()
-        .filter_map(held)
-        .map(|(record, since)| {
-            (record.idempotency.key.0.to_vec(), (record.command_id.as_bytes().to_vec(), since.as_micros()))
-        })
-        .unzip();
+    let fenced = || records.iter().filter_map(|record| Some((record, record.held_since?)));
+    let keys: Vec<Vec<u8>> = fenced().map(|(record, _)| record.idempotency.key.0.to_vec()).collect();
     if keys.is_empty() {
         return Ok(true);
     }
-    let (commands, since): (Vec<Vec<u8>>, Vec<i64>) = since.into_iter().unzip();
+    let commands: Vec<Vec<u8>> = fenced().map(|(record, _)| record.command_id.as_bytes().to_vec()).collect();
+    let since: Vec<i64> = fenced().map(|(_, since)| since.as_micros()).collect();
     let count = keys.len();
     let held: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM unnest($1::bytea[], $2::bytea[], $3::bigint[]) AS record (key, command, held)
