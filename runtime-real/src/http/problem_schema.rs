@@ -37,8 +37,8 @@ pub(super) enum WriteProblems {
     /// `unsupported-media-type`
     #[response(status = 415, content_type = "application/problem+json")]
     MediaType(Problem),
-    /// `insufficient-funds`, `same-wallet`, `currency-mismatch`, `balance-limit`, `idempotency-key-reused`,
-    /// `batch-refused`
+    /// `insufficient-funds`, `same-wallet`, `currency-mismatch`, `balance-limit`, `refused-earlier`,
+    /// `idempotency-key-reused`, `batch-refused`
     #[response(status = 422, content_type = "application/problem+json")]
     Refused(Problem),
     /// `internal-error`: a defect of the service.
