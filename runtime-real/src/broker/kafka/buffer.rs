@@ -98,25 +98,6 @@ impl Buffer {
         }
     }
 
-    /// Where the reading stands: partition, and the offset up to which everything has come.
-    pub(super) fn reading(&self) -> Vec<(u16, u64)> {
-        let reads = |(partition, one): (&u16, &Partition)| match one.place {
-            Place::Reading { read, .. } => Some((*partition, read)),
-            Place::Seek(_) | Place::Broken(_) => None,
-        };
-        self.partitions.iter().filter_map(reads).collect()
-    }
-
-    /// The client has lost its place: it shall go again to where the core stands.
-    pub(super) fn seek_again(&mut self, partition: u16) {
-        let Some(one) = self.partitions.get_mut(&partition) else { return };
-        if let Place::Reading { taken, .. } = one.place {
-            one.place = Place::Seek(Some(taken));
-            self.messages -= one.messages.len();
-            one.messages.clear();
-        }
-    }
-
     /// The messages after the given offsets that are here, in order within each partition. What is at or before those
     /// offsets is done with.
     ///

@@ -107,16 +107,3 @@ fn a_broken_partition_says_why_and_is_looked_at_again() {
     assert_eq!(buffer.fetch(&[(1, 7)], 9), Err("it ends at 3".to_owned()));
     assert_eq!(buffer.seeks(), [(1, 7)]);
 }
-
-#[test]
-fn a_reader_that_lost_its_place_goes_again_to_where_the_core_stands() {
-    let mut buffer = reading();
-    fill(&mut buffer, 1..=3);
-    buffer.fetch(&[(1, 2)], 9).unwrap();
-    assert_eq!(buffer.reading(), [(1, 3), (2, 0)]);
-    buffer.seek_again(1);
-    assert_eq!((buffer.seeks(), buffer.reading(), buffer.messages), (vec![(1, 2)], vec![(2, 0)], 0));
-    buffer.sought(1, 2, Ok(()));
-    fill(&mut buffer, 3..=4);
-    assert_eq!(offsets(&buffer.fetch(&[(1, 2)], 9).unwrap()), [(1, 3), (1, 4)]);
-}

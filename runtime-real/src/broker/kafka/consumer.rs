@@ -31,8 +31,6 @@ const POLL: Duration = Duration::from_millis(20);
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long to wait before another attempt to set up a consumer.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// How often the place of each partition is compared with its end.
-const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The thread, and the way to what it has read.
 pub(super) struct ConsumerThread {
@@ -130,7 +128,6 @@ fn consume(shared: &Arc<Shared>, settings: &KafkaSettings) -> KafkaResult<()> {
     let mut paused = 0;
     let mut committed_at = Instant::now();
     let mut committed = Vec::new();
-    let mut watchdog = Watchdog { looked_at: Instant::now(), behind: Vec::new() };
     while !shared.stop.load(Ordering::Acquire) {
         match client.poll(POLL) {
             Some(Ok(message)) => shared.read(&record::message_from(&message)),
@@ -140,9 +137,6 @@ fn consume(shared: &Arc<Shared>, settings: &KafkaSettings) -> KafkaResult<()> {
         }
         seek(&client, shared);
         paused = pause_or_resume(&client, shared, paused)?;
-        if paused == 0 {
-            watchdog.look(&client, shared);
-        }
         if committed_at.elapsed() >= COMMIT_INTERVAL {
             committed_at = Instant::now();
             tell_the_group(&client, shared, &mut committed);
@@ -183,42 +177,6 @@ fn seek_one(
     let next = i64::try_from(after).unwrap_or(i64::MAX);
     client.seek(topic, i32::from(partition), Offset::Offset(next), QUESTION_TIMEOUT)?;
     Ok(Ok(()))
-}
-
-/// Looks for partitions that have more than what comes from them. When a broker goes away while a partition is being
-/// assigned, the client may go to its end later, past what it was told to read: nothing would come until the next event
-/// (INV-10).
-struct Watchdog {
-    looked_at: Instant,
-    /// Where the reading stood at the last look, of partitions that had more.
-    behind: Vec<(u16, u64)>,
-}
-
-impl Watchdog {
-    fn look(&mut self, client: &BaseConsumer<Membership>, shared: &Shared) {
-        if self.looked_at.elapsed() < WATCH_INTERVAL {
-            return;
-        }
-        self.looked_at = Instant::now();
-        let before = std::mem::take(&mut self.behind);
-        let reading = lock(&shared.buffer).reading();
-        for (partition, read) in reading {
-            let Ok((_, end)) = client.fetch_watermarks(&shared.topic, i32::from(partition), QUESTION_TIMEOUT) else {
-                return;
-            };
-            if u64::try_from(end).is_ok_and(|end| end <= read) {
-                continue;
-            }
-            if before.contains(&(partition, read)) {
-                shared
-                    .log
-                    .warn(&format!("partition {partition} has more than offset {read}, and nothing comes: again"));
-                lock(&shared.buffer).seek_again(partition);
-            } else {
-                self.behind.push((partition, read));
-            }
-        }
-    }
 }
 
 /// Stops reading while the buffer is full; polling goes on. Takes and gives the number of partitions that are paused.
