@@ -269,9 +269,10 @@ impl ConsumerContext for Membership {
             list.elements().iter().filter_map(|one| u16::try_from(one.partition()).ok()).collect();
         let cooperative = matches!(client.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let done = if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            // At the end nothing is read until the core has said from where.
+            // What is read before the core has said from where is dropped. From the beginning, because the client may go
+            // there later than told when a broker is away: read again is harmless, left out is not (INV-06, INV-10).
             let assigned = list
-                .set_all_offsets(Offset::End)
+                .set_all_offsets(Offset::Beginning)
                 .and_then(|()| if cooperative { client.incremental_assign(list) } else { client.assign(list) });
             self.shared.assigned(&partitions);
             assigned
