@@ -1,7 +1,7 @@
 //! What a broker promises: order per wallet, delivery at least once, redelivery from any place, and bounds.
 //!
 //! The statements run over a topic of their own with nobody else in it. A broker may keep what it acknowledges in an
-//! outbox of its own, so what is published is given to [`Broker::publish`], which puts it there first where it has to be.
+//! outbox of its own, so what is published is given to `Broker::publish`, which puts it there first where it has to be.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

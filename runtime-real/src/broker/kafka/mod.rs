@@ -9,18 +9,18 @@
 //!   The core's "last taken" is then the very number that Kafka calls the committed offset (the next to read).
 //! - **Progress** lives in the database, in one transaction with the rows. What is committed to the group is for tools
 //!   that show lag, and is never read back (INV-06, INV-08).
-//! - **Order** per wallet is kept (INV-07): see [`publisher`].
+//! - **Order** per wallet is kept (INV-07): see `publisher`.
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`settings`] | addresses, names, and the configuration of the clients |
-//! | [`record`] | an event as a message, and back |
-//! | [`publisher`] | publishing, and what is known of each event afterwards |
-//! | [`consumer`] | one consumer: its thread and its place in the group |
-//! | [`buffer`] | messages that were read and not taken yet |
-//! | [`topics`] | topics with the right partitions and retention |
-//! | [`statistics`] | what health shows: connection, topics, lag |
-//! | [`context`] | librdkafka's log, at a bounded rate |
+//! | `settings` | addresses, names, and the configuration of the clients |
+//! | `record` | an event as a message, and back |
+//! | `publisher` | publishing, and what is known of each event afterwards |
+//! | `consumer` | one consumer: its thread and its place in the group |
+//! | `buffer` | messages that were read and not taken yet |
+//! | `topics` | topics with the right partitions and retention |
+//! | `statistics` | what health shows: connection, topics, lag |
+//! | `context` | librdkafka's log, at a bounded rate |
 
 mod buffer;
 mod consumer;

@@ -1,8 +1,8 @@
 //! Linearizability of the clients' history (INV-09): is there one order of all operations, each between its call and its
 //! answer, in which a plain ledger would have given every answer that was given?
 //!
-//! The search ([`search`]) is Wing and Gong's with Lowe's memory of configurations, run for each set of wallets that are
-//! linked by transfers or batches. The ledger ([`spec`]) knows versions, so an acknowledged change of a wallet has only one
+//! The search (`search`) is Wing and Gong's with Lowe's memory of configurations, run for each set of wallets that are
+//! linked by transfers or batches. The ledger (`spec`) knows versions, so an acknowledged change of a wallet has only one
 //! place; what is searched is the order of concurrent operations and the fate of unknown ones. An operation without a
 //! known outcome may happen at any later time or never; one that is known not to be done takes no part.
 //!
