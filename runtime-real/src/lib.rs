@@ -16,6 +16,7 @@
 //! | [`load`] | the load generator behind `wallex load` |
 //! | [`production`] | the production profile, put together |
 //! | [`profile`] | what runs, whichever profile it is |
+//! | [`server_log`] | KurrentDB's log as the tools read it |
 //! | [`verify`] | the proof of the invariants behind `wallex verify` |
 
 pub mod broker;
@@ -32,4 +33,5 @@ pub mod load;
 pub mod log;
 pub mod production;
 pub mod profile;
+pub mod server_log;
 pub mod verify;

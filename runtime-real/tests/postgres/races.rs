@@ -13,13 +13,13 @@ use wallex_core::wallet::Rejection;
 use super::pipeline::{EFFECT, feeder, project, write};
 use super::server::TestDatabase;
 
-fn key(number: u64) -> Idempotency {
+pub(crate) fn key(number: u64) -> Idempotency {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&number.to_be_bytes());
     Idempotency { key: KeyHash(bytes), fingerprint: Fingerprint(bytes) }
 }
 
-fn attempt(number: u64, command: u64, seconds: i64) -> Reserve {
+pub(crate) fn attempt(number: u64, command: u64, seconds: i64) -> Reserve {
     Reserve {
         idempotency: key(number),
         command_id: CommandId::new(at(0), command),

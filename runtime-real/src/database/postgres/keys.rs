@@ -50,9 +50,13 @@ impl Stored {
     }
 }
 
-/// Looks keys up and reserves those that are new; one entry for each item, in order.
-pub(super) async fn reserve(connection: &mut PgConnection, items: &[Reserve]) -> Result<Vec<Reservation>, Stop> {
-    let new = insert(connection, items).await?;
+/// Looks up the keys that [`reserve_new`] did not reserve, and reserves those that may be; one entry for each item, in
+/// order.
+pub(super) async fn reserve(
+    connection: &mut PgConnection,
+    items: &[Reserve],
+    new: &BTreeSet<KeyHash>,
+) -> Result<Vec<Reservation>, Stop> {
     let others: Vec<&Reserve> = items.iter().filter(|item| !new.contains(&item.idempotency.key)).collect();
     let repeated = new.len() + others.len() < items.len();
     let mut stored = BTreeMap::new();
@@ -103,7 +107,11 @@ macro_rules! bind_items {
     };
 }
 
-async fn insert(connection: &mut PgConnection, items: &[Reserve]) -> Result<BTreeSet<KeyHash>, Stop> {
+/// Reserves the keys that are new, in one statement, and gives them.
+pub(super) async fn reserve_new(
+    connection: &mut PgConnection,
+    items: &[Reserve],
+) -> Result<BTreeSet<KeyHash>, Stop> {
     let query = sqlx::query_scalar(
         "INSERT INTO idempotency_keys (key, fingerprint, command_id, status, reserved_us, attempted_us, expires_us)
          SELECT key, fingerprint, encode(command, 'hex')::uuid, 'pending', now_us, now_us, expires
@@ -188,8 +196,14 @@ async fn take_over(connection: &mut PgConnection, items: &[&Reserve]) -> Result<
     keys(bind_items!(query, items).fetch_all(connection).await?)
 }
 
+/// Whether events vouch for every one of these answers: then none depends on its reservation, and one that a crash of
+/// the server takes back is found again in the event store by whoever takes the key over.
+pub(super) fn are_vouched_for(records: &[KeyRecord]) -> bool {
+    records.iter().all(|record| record.held_since.is_none() && record.answer.is_vouched_for())
+}
+
 /// Stores answers where the key is still reserved by their command and has none; elsewhere nothing changes. Whether none
-/// was kept out by somebody else's reservation.
+/// was kept out by somebody else's reservation. Answers that events vouch for do not wait for the server's disk.
 pub(super) async fn store(connection: &mut PgConnection, records: &[KeyRecord]) -> Result<bool, Stop> {
     let mut answers = Vec::with_capacity(records.len());
     for record in records {
@@ -199,7 +213,8 @@ pub(super) async fn store(connection: &mut PgConnection, records: &[KeyRecord]) 
     let statuses = records.iter().map(|record| if record.answer.outcome.is_ok() { "completed" } else { "failed" });
     sqlx::query(
         "WITH locked AS MATERIALIZED (
-             SELECT key FROM idempotency_keys WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE)
+             SELECT key, CASE WHEN $7 THEN set_config('synchronous_commit', 'off', true) END FROM idempotency_keys
+             WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE)
          UPDATE idempotency_keys k SET status = record.status, answer = record.answer, expires_us = record.expires
          FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
               AS record (key, command, status, answer, expires, held)
@@ -213,6 +228,7 @@ pub(super) async fn store(connection: &mut PgConnection, records: &[KeyRecord]) 
     .bind(answers)
     .bind(records.iter().map(|record| record.expires_at.as_micros()).collect::<Vec<_>>())
     .bind(records.iter().map(|record| record.held_since.map(Timestamp::as_micros)).collect::<Vec<_>>())
+    .bind(are_vouched_for(records))
     .execute(&mut *connection)
     .await?;
     all_held(connection, records).await
