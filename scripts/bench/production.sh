@@ -34,6 +34,9 @@ cpu_ticks() {
     } END { print ticks + 0 }'
 }
 
+# CPU time of the children that this script has waited for, in ticks: every command that it ran.
+children_ticks() { sed 's/.*) //' "/proc/$$/stat" | awk '{ print $14 + $15 }'; }
+
 pid_of() { # service
     case "$1" in
         instance) echo "$instance_pid" ;;
@@ -50,7 +53,7 @@ watch_lag() {
         now="$(lag)"
         [ "$now" -le "$most" ] || most="$now"
         echo "$most" >"$dir/lag_max"
-        sleep 0.25
+        sleep 0.5
     done
 }
 
@@ -92,7 +95,9 @@ if [ "$profile" = true ]; then
 fi
 result=0
 # The comparison comes after the CPU was read: it is not what is measured.
+generator_before="$(children_ticks)"
 "$wallex" load --url "$url" --wallets "$WALLETS" --operations "$OPERATIONS" --workers "$WORKERS" --no-check >"$dir/load" || result=$?
+generator=$(($(children_ticks) - generator_before))
 lag_end="$(lag)" began="$(date +%s%N)"
 declare -A used
 for subject in "${subjects[@]}"; do used[$subject]=$(($(cpu_ticks "$(pid_of "$subject")") - before[$subject])); done
@@ -126,7 +131,8 @@ awk -v appends="$(metric appends_total)" -v before="$appends_before" -v commands
         printf "%.1f commands in one append\n\n", (commands - commands_before) / (appends - before) }'
 echo "| CPU, µs for each operation and creation | |"
 echo "| --- | ---: |"
-for subject in "${subjects[@]}"; do
+used[generator]="$generator"
+for subject in "${subjects[@]}" generator; do
     awk -v name="$subject" -v ticks="${used[$subject]}" -v n=$((OPERATIONS + WALLETS)) -v hz="$(getconf CLK_TCK)" \
         'BEGIN { printf "| %s | %.0f |\n", name, ticks * 1e6 / hz / n }'
 done
@@ -138,7 +144,7 @@ if [ "$profile" = true ]; then
         round(total_exec_time) as total_ms, left(regexp_replace(query, '\s+', ' ', 'g'), 100) as statement
         from pg_stat_statements order by total_exec_time desc limit 24"
     psql_ wallex -c 'select wal_records, wal_bytes, wal_write, wal_sync from pg_stat_wal'
-    perf report -i "$dir/perf" --no-children -g none --sort comm --stdio 2>/dev/null | grep -v '^#' | grep -v '^$' | head -20
-    perf report -i "$dir/perf" --no-children -g none --sort comm,symbol --stdio 2>/dev/null | grep -v '^#' | grep -v '^$' | head -60
+    perf report -i "$dir/perf" --no-children -g none --sort comm --stdio 2>/dev/null | grep -v '^#' | grep -v '^$' | cut -c1-110 | head -12
+    perf report -i "$dir/perf" --no-children -g none --sort comm,symbol --stdio 2>/dev/null | grep -v '^#' | grep -v '^$' | cut -c1-130 | head -50
 fi
 exit "$result"
