@@ -55,6 +55,9 @@ pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
 /// of two instances may differ.
 pub const TAKEOVER_CLOCK_MARGIN: Duration = Duration::from_secs(600);
 
+/// Answers that gather before they are stored, at most.
+pub const ANSWERS_TOGETHER_MAX: usize = 512;
+
 /// Events read from the log, written to the outbox, or published at once.
 pub const PIPELINE_BATCH_MAX: usize = 4_096;
 /// After a batch that was not full, the feeder lets at least this much time pass before it reads again.

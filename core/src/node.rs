@@ -62,15 +62,16 @@ impl Node {
     /// A node that begins now.
     #[must_use]
     pub fn new(config: Config, now: Timestamp) -> Self {
-        let (roles, seed) = (config.roles, config.hash_seed);
+        let (roles, seed, gathering) = (config.roles, config.hash_seed, config.gathering);
+        let projector = |consumer, machine| Projector::new(consumer, now, machine, seed, gathering.projectors);
         let led = config.leadership && (roles.feeder || roles.relay);
         Self {
             commands: CommandMachine::new(config, now, COMMANDS),
             leadership: led.then(|| Leadership::new(now, LEADERSHIP)),
-            feeder: roles.feeder.then(|| Feeder::new(now, FEEDER)),
+            feeder: roles.feeder.then(|| Feeder::new(now, FEEDER, gathering.feeder)),
             relay: roles.relay.then(|| Relay::new(now, RELAY)),
-            read_model: roles.projectors.then(|| Projector::new(Consumer::ReadModel, now, READ_MODEL, seed)),
-            ledger: roles.projectors.then(|| Projector::new(Consumer::Ledger, now, LEDGER, seed)),
+            read_model: roles.projectors.then(|| projector(Consumer::ReadModel, READ_MODEL)),
+            ledger: roles.projectors.then(|| projector(Consumer::Ledger, LEDGER)),
         }
     }
 

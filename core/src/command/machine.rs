@@ -41,6 +41,10 @@ pub struct CommandMachine {
     pub(super) to_load: Vec<SlotId>,
     pub(super) to_store: Vec<Storing>,
     pub(super) to_release: Vec<(KeyHash, CommandId)>,
+    /// The newest reservation, and when it was asked for.
+    pub(super) reserving: Option<(EffectId, Timestamp)>,
+    /// When the answers that have gathered are stored.
+    pub(super) store_at: Option<Timestamp>,
     /// Leased wallets that fell quiet, and since when.
     pub(super) quiet: VecDeque<(Timestamp, SlotId)>,
     pub(super) expiry_check: Option<Timestamp>,
@@ -205,6 +209,8 @@ impl CommandMachine {
             to_load: Vec::new(),
             to_store: Vec::new(),
             to_release: Vec::new(),
+            reserving: None,
+            store_at: None,
             quiet: VecDeque::new(),
             expiry_check: None,
             effects: EffectQueue::new(machine),

@@ -27,6 +27,7 @@ impl CommandMachine {
             retry.map(|at| (at, TimerReason::Retry)),
             self.expiry_check.map(|at| (at, TimerReason::RequestTimeout)),
             quiet.map(|at| (at, TimerReason::LeaseLinger)),
+            self.store_at.map(|at| (at, TimerReason::Retry)),
         ]
         .into_iter()
         .flatten()

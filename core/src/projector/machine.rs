@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::batch::Batch;
 use super::message::{Consumer, HeldEvent, Message, PartitionProgress, Projection};
@@ -31,6 +32,7 @@ pub(crate) struct Projector {
     assigned: BTreeSet<u16>,
     retries: BTreeSet<WalletId>,
     batch_max: usize,
+    gathering: Duration,
     attempts: u32,
     hinted: bool,
     pub(super) awaiting: Awaiting,
@@ -82,7 +84,7 @@ enum State {
 }
 
 impl Projector {
-    pub(crate) fn new(consumer: Consumer, now: Timestamp, machine: u64, hash_seed: u64) -> Self {
+    pub(crate) fn new(consumer: Consumer, now: Timestamp, machine: u64, hash_seed: u64, gathering: Duration) -> Self {
         Self {
             consumer,
             state: State::Starting,
@@ -92,6 +94,7 @@ impl Projector {
             assigned: BTreeSet::new(),
             retries: BTreeSet::new(),
             batch_max: PIPELINE_BATCH_MAX,
+            gathering,
             attempts: 0,
             hinted: false,
             awaiting: Awaiting::new(now),
@@ -317,6 +320,9 @@ impl Projector {
         };
         match completion {
             Completion::Done(()) => {
+                if batch.messages < self.batch_max {
+                    self.awaiting.pause(self.gathering);
+                }
                 batch.commit(self);
                 self.attempts = 0;
                 self.batch_max = (self.batch_max * 2).min(PIPELINE_BATCH_MAX);

@@ -180,7 +180,10 @@ fn find_what_is_tampered_with(system: &mut System) {
         ("INV-08", "UPDATE wallet_states SET balance = balance + 1 WHERE wallet_id = 'alice'"),
         ("INV-06", "UPDATE wallet_states SET version = version - 1 WHERE wallet_id = 'alice'"),
         ("INV-06", "DELETE FROM outbox_events WHERE wallet_id = 'alice' AND event_version = 2"),
-        ("INV-08", "UPDATE outbox_events SET partition = 1, event_type = 2 WHERE wallet_id = 'alice' AND event_version = 1"),
+        (
+            "INV-08",
+            "UPDATE outbox_events SET partition = 1, event_type = 2 WHERE wallet_id = 'alice' AND event_version = 1",
+        ),
     ];
     for table in ["ledger_rows", "wallet_states", "outbox_events"] {
         system.tamper(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}"));

@@ -108,10 +108,7 @@ macro_rules! bind_items {
 }
 
 /// Reserves the keys that are new, in one statement, and gives them.
-pub(super) async fn reserve_new(
-    connection: &mut PgConnection,
-    items: &[Reserve],
-) -> Result<BTreeSet<KeyHash>, Stop> {
+pub(super) async fn reserve_new(connection: &mut PgConnection, items: &[Reserve]) -> Result<BTreeSet<KeyHash>, Stop> {
     let query = sqlx::query_scalar(
         "INSERT INTO idempotency_keys (key, fingerprint, command_id, status, reserved_us, attempted_us, expires_us)
          SELECT key, fingerprint, encode(command, 'hex')::uuid, 'pending', now_us, now_us, expires

@@ -24,9 +24,7 @@ impl PostgresDatabase {
     pub async fn perform(&self, effect: Effect) -> Option<Input> {
         let pool = &self.pool;
         Some(match effect {
-            Effect::Reserve(id, items) => {
-                Input::Reserved(id, self.reserve(&items).await)
-            }
+            Effect::Reserve(id, items) => Input::Reserved(id, self.reserve(&items).await),
             Effect::StoreAnswers(id, records) => {
                 let work = async |connection: &mut PgConnection| keys::store(connection, &records).await;
                 let stored = if keys::are_vouched_for(&records) {
