@@ -8,6 +8,7 @@ use crate::effect::Effect;
 
 const PATIENCE: Duration = Duration::from_millis(50);
 const ANSWERS: Duration = Duration::from_millis(20);
+const NOTHING: [usize; 0] = [];
 
 fn gathering() -> Config {
     Config { gathering: Gathering { reservations: PATIENCE, answers: ANSWERS, ..Gathering::default() }, ..shared() }
@@ -49,9 +50,9 @@ fn keys_that_come_while_a_reservation_is_under_way_go_together_behind_it() {
     let first = world.effects();
     assert_eq!(reserved(&first), [1], "a lone key waits for nothing");
     world.submit_keyed(create("b", "1"), key("k2", 2));
-    assert_eq!(reserved(&world.effects()), []);
+    assert_eq!(reserved(&world.effects()), NOTHING);
     world.submit_keyed(create("c", "1"), key("k3", 3));
-    assert_eq!(reserved(&world.effects()), []);
+    assert_eq!(reserved(&world.effects()), NOTHING);
     let input = first.into_iter().find_map(|effect| world.perform(effect)).expect("the completion");
     world.handle(input);
     assert_eq!(reserved(&world.effects()), [2]);
@@ -63,7 +64,7 @@ fn a_reservation_that_takes_long_holds_up_nobody() {
     world.submit_keyed(create("a", "1"), key("k1", 1));
     assert_eq!(reserved(&world.effects()), [1]);
     world.submit_keyed(create("b", "1"), key("k2", 2));
-    assert_eq!(reserved(&world.effects()), []);
+    assert_eq!(reserved(&world.effects()), NOTHING);
     world.pass(PATIENCE);
     world.submit_keyed(create("c", "1"), key("k3", 3));
     assert_eq!(reserved(&world.effects()), [2]);
@@ -75,7 +76,7 @@ fn answers_that_events_vouch_for_are_stored_together_a_moment_later() {
     for name in ["a", "b", "c"] {
         world.submit_keyed(create(name, "1"), key(name, 1));
         let effects = world.effects();
-        assert_eq!(stored(&run(&mut world, effects)), []);
+        assert_eq!(stored(&run(&mut world, effects)), NOTHING);
     }
     world.pass(ANSWERS);
     assert_eq!(stored(&world.effects()), [3]);
@@ -104,7 +105,7 @@ fn a_node_that_drains_stores_what_has_gathered() {
     let mut world = World::new(gathering());
     world.submit_keyed(create("a", "1"), key("k1", 1));
     let effects = world.effects();
-    assert_eq!(stored(&run(&mut world, effects)), []);
+    assert_eq!(stored(&run(&mut world, effects)), NOTHING);
     world.handle(crate::effect::Input::Drain);
     assert_eq!(stored(&world.effects()), [1]);
 }
