@@ -17,8 +17,8 @@ impl PostgresDatabase {
     /// Performs an effect of the feeder, the relay or a projector, or one on idempotency keys, and gives its completion;
     /// nothing for effects that are not the database's or need no completion.
     ///
-    /// What was written is there when the completion says `Done`, all of it or none (what a crash of the server may take
-    /// back, [`Durability`] says): a checkpoint that is not where the
+    /// What was written is there when the completion says `Done`, all of it or none (what is made from the log,
+    /// a crash of the server may take back together with its checkpoint): a checkpoint that is not where the
     /// effect expects it is `Conflict`, rows that contradict what is stored are `Failed(Rejected)`, trouble of the
     /// database is `Failed(Unavailable)`, and a COMMIT without a clear answer is `Unknown`.
     pub async fn perform(&self, effect: Effect) -> Option<Input> {
