@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::id::{CommandId, EffectId};
 use crate::index::{Index, index};
 use crate::time::Timestamp;
+use crate::wallet::EVENTS_PER_OPERATION_MAX;
 
 /// Idempotency, leases, loading, deciding and appending, for all commands of a node. See the module's documentation.
 #[derive(Debug)]
@@ -70,11 +71,16 @@ pub struct Statistics {
     pub replayed: u64,
 }
 
+/// The slots of the wallets that one operation names; the same one twice when there is one.
+pub(super) type Targets = [SlotId; EVENTS_PER_OPERATION_MAX];
+
 /// One command on its way.
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) request: Request,
     pub(super) slots: SmallVec<[SlotId; 2]>,
+    /// For each operation of a batch, the slots of its wallets.
+    pub(super) targets: Vec<Targets>,
     /// How many of its slots are not free for it yet.
     pub(super) waiting: usize,
     pub(super) arrived: u64,
@@ -262,6 +268,7 @@ impl CommandMachine {
         entry.insert(Command {
             request,
             slots: SmallVec::new(),
+            targets: Vec::new(),
             waiting: 0,
             arrived: self.serial,
             deadline,

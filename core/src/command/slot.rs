@@ -159,14 +159,15 @@ impl Slots {
         Self { slots: Slab::new(), by_wallet: index(hash_seed), capacity, hand: 0 }
     }
 
-    /// The slot of a wallet, made when there is none.
-    pub(super) fn of(&mut self, wallet: &WalletId) -> SlotId {
+    /// The slot of a wallet, made when there is none, and the one that had to go for it.
+    pub(super) fn of(&mut self, wallet: &WalletId) -> (SlotId, Option<Slot>) {
         if let Some(slot) = self.by_wallet.get(wallet) {
-            return *slot;
+            return (*slot, None);
         }
+        let evicted = self.evict();
         let slot = self.slots.insert(Slot::new(wallet.clone()));
         self.by_wallet.insert(wallet.clone(), slot);
-        slot
+        (slot, evicted)
     }
 
     pub(super) fn find(&self, wallet: &WalletId) -> Option<SlotId> {
@@ -175,7 +176,7 @@ impl Slots {
 
     /// Makes room for a new slot when the cache is full: second chance over a bounded number of slots. When all of
     /// them are busy the cache grows; the bound on pending commands bounds it then.
-    pub(super) fn evict(&mut self) -> Option<Slot> {
+    fn evict(&mut self) -> Option<Slot> {
         if self.slots.len() < self.capacity {
             return None;
         }
