@@ -191,12 +191,16 @@ impl World {
         }
     }
 
-    /// Members are told that there are messages.
+    /// Who reads partitions with new messages is told of them.
     pub(super) fn hint_messages_now(&mut self) {
-        self.servers.messages_hinted = false;
+        let partitions = std::mem::take(&mut self.servers.unhinted);
         for place in 0..self.slots.len() {
             if let Some(life) = self.slots[place].life {
                 for consumer in [Consumer::ReadModel, Consumer::Ledger] {
+                    let owns = |partition: &u16| self.servers.groups.owner(consumer, *partition) == Some(life);
+                    if !self.embedded() && !partitions.iter().any(owns) {
+                        continue;
+                    }
                     let input = Input::MessagesAvailable(consumer);
                     self.send(Lane::Broker, Lane::Instance(place as u8), Packet::Feed { life, input });
                 }

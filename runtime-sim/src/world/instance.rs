@@ -39,7 +39,7 @@ pub(super) struct Driver {
     requests: BTreeMap<RequestId, AttemptId>,
     next_request: u64,
     reads: Reads,
-    assigned: BTreeMap<Consumer, BTreeSet<u16>>,
+    assigned: BTreeMap<Consumer, (u64, BTreeSet<u16>)>,
     /// Effects that the adapter has given up.
     expired: BTreeSet<EffectId>,
     member_at: u64,
@@ -143,7 +143,7 @@ impl Driver {
     fn sleep(&mut self, world: &mut World, now: u64) {
         let clock = world.clock(self.me);
         let timer = self.node.poll_timeout().map(|(at, _)| now + at.since(clock).as_micros() as u64);
-        let call = world.slots[usize::from(self.me)].calls.values().map(|call| call.deadline).min();
+        let call = world.slots[usize::from(self.me)].next_deadline();
         let member = (!world.embedded()).then_some(self.member_at);
         let next = [timer, call, member, self.draining, self.reads.next_at()].into_iter().flatten().min();
         if let Some(at) = next
@@ -171,8 +171,8 @@ impl Driver {
             Packet::Found { life, number, snapshot } if life == self.life => {
                 self.reads.found(world, self.lane, number, snapshot);
             }
-            Packet::Assigned { life, consumer, partitions } if life == self.life => {
-                self.assign(world, consumer, partitions);
+            Packet::Assigned { life, consumer, deal, partitions } if life == self.life => {
+                self.assign(world, consumer, deal, partitions);
             }
             // For a process that ran here before, or for nobody.
             Packet::Feed { .. } | Packet::Miss { .. } | Packet::Found { .. } | Packet::Assigned { .. } => {}
@@ -253,9 +253,9 @@ impl Driver {
         }
     }
 
-    fn assign(&mut self, world: &mut World, consumer: Consumer, partitions: Vec<u16>) {
+    fn assign(&mut self, world: &mut World, consumer: Consumer, deal: u64, partitions: Vec<u16>) {
         let wanted: BTreeSet<u16> = partitions.into_iter().collect();
-        let has = self.assigned.insert(consumer, wanted.clone()).unwrap_or_default();
+        let (_, has) = self.assigned.insert(consumer, (deal, wanted.clone())).unwrap_or_default();
         let revoked: Vec<u16> = has.difference(&wanted).copied().collect();
         let assigned: Vec<u16> = wanted.difference(&has).copied().collect();
         if !revoked.is_empty() {
@@ -273,18 +273,19 @@ impl Driver {
     fn keep_membership(&mut self, world: &mut World, now: u64) {
         if self.member_at <= now && !world.embedded() {
             self.member_at = now + MEMBER_US;
-            world.send(self.lane, Lane::Broker, Packet::Member { life: self.life });
+            let deal = |consumer| (consumer, self.assigned.get(&consumer).map_or(0, |(deal, _)| *deal));
+            let deals = [deal(Consumer::ReadModel), deal(Consumer::Ledger)];
+            world.send(self.lane, Lane::Broker, Packet::Member { life: self.life, deals });
         }
     }
 
     fn expire_calls(&mut self, world: &mut World, now: u64) {
-        let calls = &world.slots[usize::from(self.me)].calls;
-        let expired: Vec<EffectId> =
-            calls.iter().filter(|(_, call)| call.deadline <= now).map(|(effect, _)| *effect).collect();
-        for effect in expired {
-            let Some(missed) = world.slots[usize::from(self.me)].calls.get(&effect).map(|call| call.missed) else {
-                continue;
-            };
+        let me = usize::from(self.me);
+        while let Some((deadline, effect)) = world.slots[me].deadlines.front().copied()
+            && deadline <= now
+        {
+            world.slots[me].deadlines.pop_front();
+            let Some(missed) = world.slots[me].calls.get(&effect).map(|call| call.missed) else { continue };
             self.complete(world, missed(effect, super::packet::Miss::Unknown));
             self.expired.insert(effect);
         }
@@ -345,7 +346,9 @@ impl Driver {
             // Nothing is lost within one process, so an embedded instance waits for as long as it takes.
             let patience = if world.embedded() { u64::MAX / 2 } else { world.plan.options.call_timeout_ms * 1_000 };
             let what = awaited(world, &effect);
-            world.slots[usize::from(self.me)].calls.insert(id, Call { deadline: now + patience, missed, what });
+            let slot = &mut world.slots[usize::from(self.me)];
+            slot.calls.insert(id, Call { missed, what });
+            slot.deadlines.push_back((now + patience, id));
         }
         let server = match port_of(&effect) {
             Port::EventStore => Lane::EventStore,

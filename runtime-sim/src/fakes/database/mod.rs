@@ -103,6 +103,11 @@ impl Database {
         self.tables.outbox.rows()
     }
 
+    /// The rows of the outbox after a position, in order.
+    pub fn outbox_after(&self, position: Position) -> impl Iterator<Item = &Recorded> {
+        self.tables.outbox.rows_after(position)
+    }
+
     /// How far the outbox is filled.
     #[must_use]
     pub fn feeder_checkpoint(&self) -> Position {
