@@ -11,6 +11,9 @@ use crate::network::Spell;
 use crate::plan::{Fault, Server};
 use crate::trace::{Kind, Note};
 
+/// How wrong a clock may be: two of them differ by less than [`wallex_core::limits::TAKEOVER_CLOCK_MARGIN`] then.
+const SKEW_MAX_US: i64 = 240_000_000;
+
 impl World {
     /// A fault of the plan begins.
     pub(super) fn inflict(&mut self, number: usize) {
@@ -57,10 +60,9 @@ impl World {
                 self.network.cast(until, Spell::LostAnswers { server, percent });
             }
             Fault::ClockJump { instance, by_ms } => {
-                // Further apart, a takeover may come while the first attempt still waits for its turn; see docs/SIMULATION.md.
-                let apart_us = self.plan.options.request_timeout_ms as i64 * 1_000 / 2;
                 let slot = self.slot(instance);
-                slot.skew_us = (slot.skew_us + by_ms * 1_000).clamp(-apart_us, apart_us);
+                slot.skew_us = (slot.skew_us + by_ms * 1_000).clamp(-SKEW_MAX_US, SKEW_MAX_US);
+                slot.ahead_us = slot.ahead_us.max(slot.skew_us);
                 self.nudge_instance(instance);
             }
             Fault::LeasesLost => self.servers.leases.crash(),

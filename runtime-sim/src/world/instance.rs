@@ -13,6 +13,7 @@ use wallex_core::effect::{Append, Completion, Effect, Input};
 use wallex_core::id::{CommandId, EffectId, RequestId};
 use wallex_core::node::Node;
 use wallex_core::projector::{Consumer, Projection};
+use wallex_core::time::Timestamp;
 
 use super::packet::{Packet, Reply, completes, completing, effect_name, input_name};
 use super::reads::Reads;
@@ -45,6 +46,8 @@ pub(super) struct Driver {
     member_at: u64,
     draining: Option<u64>,
     wakes_at: u64,
+    /// When the node wants to be called, as of the last turn.
+    timer: Option<Timestamp>,
 }
 
 /// Runs a process until it dies.
@@ -98,6 +101,7 @@ impl Driver {
             member_at: 0,
             draining: None,
             wakes_at: 0,
+            timer: None,
         }
     }
 
@@ -124,7 +128,7 @@ impl Driver {
         self.expire_calls(world, now);
         self.reads.poll(world, self.lane, self.life, now);
         let clock = world.clock(self.me);
-        if self.node.poll_timeout().is_some_and(|(at, _)| at <= clock) {
+        if self.timer.is_some_and(|at| at <= clock) {
             world.step(self.lane, Kind::Timer, None, 0, &(), || named("timer"));
             self.node.handle_timeout(clock);
         }
@@ -142,7 +146,8 @@ impl Driver {
 
     fn sleep(&mut self, world: &mut World, now: u64) {
         let clock = world.clock(self.me);
-        let timer = self.node.poll_timeout().map(|(at, _)| now + at.since(clock).as_micros() as u64);
+        self.timer = self.node.poll_timeout().map(|(at, _)| at);
+        let timer = self.timer.map(|at| now + at.since(clock).as_micros() as u64);
         let call = world.slots[usize::from(self.me)].next_deadline();
         let member = (!world.embedded()).then_some(self.member_at);
         let next = [timer, call, member, self.draining, self.reads.next_at()].into_iter().flatten().min();

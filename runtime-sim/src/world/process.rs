@@ -39,7 +39,9 @@ pub(super) fn boot(shared: &Shared, me: u8) {
         let life = InstanceId(world.lives);
         let lane = Lane::Instance(me);
         world.empty(lane);
-        world.slots[usize::from(me)].life = Some(life);
+        let slot = &mut world.slots[usize::from(me)];
+        slot.life = Some(life);
+        slot.ahead_us = slot.skew_us;
         world.step(lane, Kind::Restart, None, 0, &life, || named("start"));
         life
     };

@@ -268,7 +268,7 @@ impl World {
         let is_new = self.servers.unhinted.is_empty();
         self.servers.unhinted.extend(messages.iter().map(|message| message.partition));
         if is_new && !messages.is_empty() {
-            let after = self.service.between(500, 4_000);
+            let after = self.service.between(500, 15_000);
             self.at(self.now() + after, Event::HintMessages);
         }
     }
