@@ -45,6 +45,7 @@ macro_rules! idempotency_contract {
             an_answer_is_stored_as_often_as_it_is_asked_for
             only_its_holder_releases_a_key
             a_key_that_was_taken_over_is_not_released_by_its_first_holder
+            a_key_that_was_taken_over_is_not_released_by_who_took_it
             a_released_key_is_new_again
             an_answered_key_is_not_released
             an_expired_key_is_new_again
@@ -311,6 +312,17 @@ pub async fn a_key_that_was_taken_over_is_not_released_by_its_first_holder(port:
     assert_eq!(reserve(port, attempt(key(1), command(3))).await, pending(key(1)));
     store(port, vec![record(key(1), command(1), answer_of(1))]).await;
     assert_eq!(reserve(port, attempt(key(1), command(3))).await, finished(key(1), answer_of(1)));
+}
+
+/// An attempt that never heard that it took over gives up and releases; the first attempt may have happened all the same.
+pub async fn a_key_that_was_taken_over_is_not_released_by_who_took_it(port: &impl Port) {
+    assert_eq!(reserve(port, attempt(key(1), command(1))).await, Reservation::New);
+    let found = reserve(port, late(key(1), command(2))).await;
+    assert!(matches!(found, Reservation::TakenOver { .. }), "{found:?}");
+    release(port, key(1), command(2)).await;
+    assert_eq!(reserve(port, attempt(key(1), command(3))).await, pending(key(1)));
+    let found = reserve(port, late(key(1), command(3))).await;
+    assert!(matches!(found, Reservation::TakenOver { command_id, .. } if command_id == command(1)), "{found:?}");
 }
 
 /// A key that was released is reserved like one that was never seen, for any payload.

@@ -153,8 +153,8 @@ pub enum Effect {
     /// Store final answers under keys that were reserved before. `Conflict`: at least one was not stored because its
     /// reservation is held by somebody else now ([`KeyRecord::held_by`]); the others are.
     StoreAnswers(EffectId, Vec<KeyRecord>),
-    /// Forget reservations, where they are still held by these attempts, whose commands are known not to have happened.
-    /// Needs no completion.
+    /// Forget reservations that these attempts have made and still hold, because their commands are known not to have
+    /// happened. What was taken over stays: the first attempt may have happened. Needs no completion.
     ReleaseKeys(Vec<(KeyHash, CommandId)>),
 
     /// Take or extend the lead of the pipeline among all instances until a point in time.

@@ -82,9 +82,9 @@ pub(super) fn shared() -> Config {
 }
 
 impl StoredKey {
-    /// A reservation that was taken over is not its first holder's any more.
+    /// A reservation that was taken over is released by nobody.
     fn is_released_by(&self, attempt: CommandId) -> bool {
-        self.attempt == attempt && self.answer.is_none()
+        [self.attempt, self.command_id] == [attempt; 2] && self.answer.is_none()
     }
 }
 

@@ -275,8 +275,8 @@ async fn all_held(connection: &mut PgConnection, records: &[KeyRecord]) -> Resul
     Ok(usize::try_from(held).is_ok_and(|held| held == count))
 }
 
-/// Forgets reservations that these attempts still hold. One that was taken over is its first holder's no more, though the
-/// command is the same.
+/// Forgets reservations that these attempts have made and still hold. One that was taken over is released by nobody: the
+/// first attempt may have happened, whatever the one that took over knows of itself.
 pub(super) async fn release(connection: &mut PgConnection, released: &[(KeyHash, CommandId)]) -> Result<(), Stop> {
     sqlx::query(
         "WITH locked AS MATERIALIZED (
@@ -284,7 +284,7 @@ pub(super) async fn release(connection: &mut PgConnection, released: &[(KeyHash,
          DELETE FROM idempotency_keys k
          USING unnest($1::bytea[], $2::bytea[]) AS released (key, attempt), locked l
          WHERE l.key = k.key AND k.key = released.key AND k.status = 'pending'
-           AND k.attempt = encode(released.attempt, 'hex')::uuid",
+           AND k.attempt = encode(released.attempt, 'hex')::uuid AND k.command_id = k.attempt",
     )
     .bind(released.iter().map(|(key, _)| key.0.to_vec()).collect::<Vec<_>>())
     .bind(released.iter().map(|(_, attempt)| attempt.as_bytes().to_vec()).collect::<Vec<_>>())

@@ -83,11 +83,13 @@ impl Keys {
         all
     }
 
-    /// Forgets reservations that are still held by these attempts and have no answer. One that was taken over is its
-    /// first holder's no more, though the command is the same.
+    /// Forgets reservations of these attempts that have no answer and were never taken over: the first attempt may have
+    /// happened, whatever the one that took over knows of itself.
     pub(super) fn release(&mut self, keys: &[(KeyHash, CommandId)]) {
         for (key, attempt) in keys {
-            let held = |record: &StoredKey| record.attempt == *attempt && record.answer.is_none();
+            let held = |record: &StoredKey| {
+                [record.attempt, record.command_id] == [*attempt; 2] && record.answer.is_none()
+            };
             if self.records.get(key).is_some_and(held) {
                 self.records.remove(key);
             }
