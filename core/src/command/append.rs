@@ -121,12 +121,13 @@ impl CommandMachine {
 
     /// What was decided is durable (or needed no write): answers the commands and frees the wallets.
     pub(super) fn settle(&mut self, commands: &[CommandSlot], slots: &[SlotId]) {
+        self.serial += 1;
         for slot in slots {
             let settled = &mut self.slots[*slot];
             settled.queue.drain(..settled.decided);
             settled.decided = 0;
             settled.in_flight = false;
-            settled.settle();
+            settled.settle(self.serial);
             if !settled.queue.is_empty() {
                 self.changed.push(*slot);
             } else if !settled.lingering && matches!(settled.lease, Lease::Until(_)) {
