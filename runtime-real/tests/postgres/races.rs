@@ -24,12 +24,7 @@ fn key(number: u64) -> Idempotency {
 const LONG: Duration = Duration::from_secs(3_600);
 
 fn attempt(number: u64, command: u64) -> Reserve {
-    Reserve {
-        idempotency: key(number),
-        command_id: CommandId::new(at(0), command),
-        dead_after: LONG,
-        kept_for: LONG,
-    }
+    Reserve { idempotency: key(number), command_id: CommandId::new(at(0), command), dead_after: LONG, kept_for: LONG }
 }
 
 /// An attempt to which every other one is dead.

@@ -118,18 +118,16 @@ macro_rules! clock {
 }
 
 async fn insert(connection: &mut PgConnection, items: &[Reserve]) -> Result<BTreeSet<KeyHash>, Stop> {
-    let query = sqlx::query_scalar(
-        concat!(
-            "INSERT INTO idempotency_keys
+    let query = sqlx::query_scalar(concat!(
+        "INSERT INTO idempotency_keys
                  (key, fingerprint, command_id, attempt, status, reserved_us, attempted_us, expires_us)
              SELECT key, fingerprint, encode(command, 'hex')::uuid, encode(command, 'hex')::uuid, 'pending',
                     now_us, now_us, now_us + kept
              FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[])
                   WITH ORDINALITY AS item (key, fingerprint, command, dead, kept, nth), ",
-            clock!(),
-            " ORDER BY key, nth ON CONFLICT (key) DO NOTHING RETURNING key"
-        ),
-    );
+        clock!(),
+        " ORDER BY key, nth ON CONFLICT (key) DO NOTHING RETURNING key"
+    ));
     let new: Vec<Vec<u8>> = bind_items!(query, items).fetch_all(connection).await?;
     keys(new)
 }
@@ -139,14 +137,12 @@ fn keys(rows: Vec<Vec<u8>>) -> Result<BTreeSet<KeyHash>, Stop> {
 }
 
 async fn look_up(connection: &mut PgConnection, items: &[Reserve]) -> Result<BTreeMap<KeyHash, Stored>, Stop> {
-    let rows = sqlx::query(
-        concat!(
-            "SELECT key, fingerprint, uuid_send(command_id), reserved_us, attempted_us, expires_us, answer, now_us
+    let rows = sqlx::query(concat!(
+        "SELECT key, fingerprint, uuid_send(command_id), reserved_us, attempted_us, expires_us, answer, now_us
              FROM idempotency_keys, ",
-            clock!(),
-            " WHERE key = ANY($1::bytea[])"
-        ),
-    )
+        clock!(),
+        " WHERE key = ANY($1::bytea[])"
+    ))
     .bind(items.iter().map(|item| item.idempotency.key.0.to_vec()).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
@@ -186,18 +182,16 @@ async fn renew(connection: &mut PgConnection, items: &[&Reserve]) -> Result<BTre
     if items.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let query = sqlx::query_scalar(
-        concat!(
-            "UPDATE idempotency_keys k
+    let query = sqlx::query_scalar(concat!(
+        "UPDATE idempotency_keys k
              SET fingerprint = item.fingerprint, command_id = encode(item.command, 'hex')::uuid,
                  attempt = encode(item.command, 'hex')::uuid, status = 'pending', answer = NULL,
                  reserved_us = now_us, attempted_us = now_us, expires_us = now_us + item.kept
              FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[])
                   AS item (key, fingerprint, command, dead, kept), ",
-            clock!(),
-            " WHERE k.key = item.key AND k.expires_us <= now_us RETURNING k.key"
-        ),
-    );
+        clock!(),
+        " WHERE k.key = item.key AND k.expires_us <= now_us RETURNING k.key"
+    ));
     keys(bind_items!(query, items).fetch_all(connection).await?)
 }
 
@@ -206,18 +200,16 @@ async fn take_over(connection: &mut PgConnection, items: &[&Reserve]) -> Result<
     if items.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let query = sqlx::query_scalar(
-        concat!(
-            "UPDATE idempotency_keys k
+    let query = sqlx::query_scalar(concat!(
+        "UPDATE idempotency_keys k
              SET attempt = encode(item.command, 'hex')::uuid, attempted_us = now_us,
                  expires_us = greatest(k.expires_us, now_us + item.kept)
              FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[])
                   AS item (key, fingerprint, command, dead, kept), ",
-            clock!(),
-            " WHERE k.key = item.key AND k.status = 'pending' AND k.attempted_us + item.dead <= now_us
+        clock!(),
+        " WHERE k.key = item.key AND k.status = 'pending' AND k.attempted_us + item.dead <= now_us
                 AND k.fingerprint = item.fingerprint AND k.expires_us > now_us RETURNING k.key"
-        ),
-    );
+    ));
     keys(bind_items!(query, items).fetch_all(connection).await?)
 }
 

@@ -87,9 +87,8 @@ impl Keys {
     /// happened, whatever the one that took over knows of itself.
     pub(super) fn release(&mut self, keys: &[(KeyHash, CommandId)]) {
         for (key, attempt) in keys {
-            let held = |record: &StoredKey| {
-                [record.attempt, record.command_id] == [*attempt; 2] && record.answer.is_none()
-            };
+            let held =
+                |record: &StoredKey| [record.attempt, record.command_id] == [*attempt; 2] && record.answer.is_none();
             if self.records.get(key).is_some_and(held) {
                 self.records.remove(key);
             }
