@@ -124,6 +124,7 @@ impl Feeder {
                 self.awaiting.succeeded();
                 if events.len() < PIPELINE_BATCH_MAX {
                     self.awaiting.pause(pace_after(events.len()));
+                    self.rest_if_caught_up();
                 }
                 self.written = Some((before, events));
             }
@@ -131,6 +132,15 @@ impl Feeder {
             (Completion::Done(()) | Completion::Conflict | Completion::Failed(_) | Completion::Unknown, _) => {
                 self.start_again();
             }
+        }
+    }
+
+    /// A batch that was not full had all that there was. What came since has been hinted at; a hint that was missed is made
+    /// good for by the next poll.
+    fn rest_if_caught_up(&mut self) {
+        if self.head <= self.checkpoint {
+            self.awaiting.poll_later();
+            self.state = State::Idle;
         }
     }
 

@@ -10,6 +10,7 @@
 //!
 //! The node never asks for time, randomness or IO. The same inputs at the same times give the same effects (INV-13).
 
+use crate::awaiting::earliest;
 use crate::command::{CommandMachine, Completed, TimerReason};
 use crate::config::Config;
 use crate::effect::{Completion, Effect, EffectQueue, Input};
@@ -228,15 +229,14 @@ impl Node {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Timestamp, TimerReason)> {
         let leads = self.leads();
-        let polls = [
-            self.leadership.as_ref().and_then(Leadership::poll_timeout),
-            self.feeder.as_ref().filter(|_| leads).and_then(Feeder::poll_timeout),
-            self.relay.as_ref().filter(|_| leads).and_then(Relay::poll_timeout),
-            self.read_model.as_ref().and_then(Projector::poll_timeout),
-            self.ledger.as_ref().and_then(Projector::poll_timeout),
-        ];
-        let pipeline = polls.into_iter().flatten().min().map(|at| (at, TimerReason::Poll));
-        [self.commands.poll_timeout(), pipeline].into_iter().flatten().min()
+        let mut pipeline = self.leadership.as_ref().and_then(Leadership::poll_timeout);
+        if leads {
+            pipeline = earliest(pipeline, self.feeder.as_ref().and_then(Feeder::poll_timeout));
+            pipeline = earliest(pipeline, self.relay.as_ref().and_then(Relay::poll_timeout));
+        }
+        pipeline = earliest(pipeline, self.read_model.as_ref().and_then(Projector::poll_timeout));
+        pipeline = earliest(pipeline, self.ledger.as_ref().and_then(Projector::poll_timeout));
+        earliest(self.commands.poll_timeout(), pipeline.map(|at| (at, TimerReason::Poll)))
     }
 
     /// Time has passed.

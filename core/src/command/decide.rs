@@ -4,7 +4,7 @@
 //! durable yet. A refusal on state that another writer may have changed is taken only after a fresh look at the store.
 
 use super::machine::{Command, CommandMachine, Phase, Targets};
-use super::slot::{CommandSlot, SlotId, Slots, Stage};
+use super::slot::{CommandSlot, Slot, SlotId, Slots, Stage};
 use super::{FinalAnswer, Request, Success, Work};
 use crate::event::Event;
 use crate::id::{TransferId, WalletId};
@@ -265,16 +265,26 @@ impl CommandMachine {
     /// Whether a refusal of this command would rest on current state. Where other processes write too, that is state
     /// read after the command arrived, or state that the append in formation will prove. If not, the stale slots are
     /// read again and the command waits.
+    ///
+    /// Two wallets of one operation are read one after the other. A wallet stays once it is there; so what the other one
+    /// is refused on must have been read when this one was known to be there, else there may have been no moment at which
+    /// both were as they were read.
     fn is_fresh(&mut self, command: CommandSlot) -> bool {
         if self.config.sole_writer || mutant::on(Mutant::RefuseFromCache) {
             return true;
         }
         let entry = &self.commands[command];
+        let is_single = matches!(entry.request.work, Work::One(_));
         let stale: Vec<SlotId> = entry
             .slots
             .iter()
             .copied()
-            .filter(|slot| self.slots[*slot].staged.is_empty() && self.slots[*slot].loaded_at < entry.arrived)
+            .filter(|slot| {
+                let Slot { staged, loaded_at, .. } = &self.slots[*slot];
+                let others = entry.slots.iter().filter(|other| *other != slot && is_single);
+                let since = others.map(|other| self.slots[*other].exists_since()).fold(entry.arrived, u64::max);
+                staged.is_empty() && *loaded_at < since
+            })
             .collect();
         self.reload(&stale);
         stale.is_empty()

@@ -6,7 +6,7 @@
 
 use super::machine::{CommandMachine, Phase, Targets};
 use super::slot::{CommandSlot, Lease, SlotId, Stage};
-use super::{Answer, Request, Unavailable, Work};
+use super::{Answer, Unavailable, Work};
 use crate::mutant::{self, Mutant};
 use std::time::Duration;
 
@@ -177,8 +177,8 @@ impl CommandMachine {
         }
         for command in unknown {
             if mutant::on(Mutant::ReleaseAfterUnknown) {
-                let Request { idempotency, command_id, .. } = &self.commands[command].request;
-                self.to_release.extend(idempotency.map(|own| (own.key, *command_id)));
+                let entry = &self.commands[command];
+                self.to_release.extend(entry.request.idempotency.map(|own| (own.key, entry.attempt)));
             }
             self.answer_early(command, Answer::OutcomeUnknown);
         }

@@ -32,6 +32,8 @@ pub(super) struct Slot {
     pub(super) lease: Lease,
     /// The serial at which the newest completed load was asked for.
     pub(super) loaded_at: u64,
+    /// The serial at which the store was first known to have the wallet; 0 while it is not.
+    found_at: u64,
     /// Loads completed; a takeover's search is valid only for the load it was made after.
     pub(super) loads: u64,
     /// Failures in a row of the effect that the slot waits for.
@@ -92,6 +94,7 @@ impl Slot {
             stage: Stage::Cold,
             lease: Lease::None,
             loaded_at: 0,
+            found_at: 0,
             loads: 0,
             attempts: 0,
             queue: VecDeque::new(),
@@ -110,8 +113,21 @@ impl Slot {
         self.durable.map_or(Version(0), |durable| durable.version)
     }
 
-    /// The state is what the store has.
-    pub(super) fn settle(&mut self) {
+    /// The serial since which the wallet is known to exist; 0 when it does not, and never when only events that are
+    /// staged make it.
+    pub(super) fn exists_since(&self) -> u64 {
+        match (&self.wallet, self.found_at) {
+            (None, _) => 0,
+            (Some(_), 0) => u64::MAX,
+            (Some(_), found_at) => found_at,
+        }
+    }
+
+    /// The state is what the store has, as is known at this serial.
+    pub(super) fn settle(&mut self, serial: u64) {
+        if self.found_at == 0 && self.wallet.is_some() {
+            self.found_at = serial;
+        }
         self.durable = self.wallet.as_ref().map(|wallet| Durable {
             balance: wallet.balance,
             version: wallet.version,

@@ -33,6 +33,8 @@ pub(crate) struct Projector {
     batch_max: usize,
     attempts: u32,
     hinted: bool,
+    /// The last fetch gave less than it asked for: without a hint there is nothing more.
+    drained: bool,
     pub(super) awaiting: Awaiting,
     pub(crate) effects: EffectQueue,
     pub(super) statistics: ProjectorStatistics,
@@ -94,6 +96,7 @@ impl Projector {
             batch_max: PIPELINE_BATCH_MAX,
             attempts: 0,
             hinted: false,
+            drained: false,
             awaiting: Awaiting::new(now),
             effects: EffectQueue::new(machine),
             statistics: ProjectorStatistics::default(),
@@ -172,6 +175,7 @@ impl Projector {
             self.state = if std::mem::take(&mut self.hinted) { State::Behind } else { State::Idle };
             return;
         }
+        self.drained = messages.len() < self.batch_max;
         if self.versions.len() > PROJECTED_VERSIONS_CACHED_MAX {
             self.versions.clear();
         }
@@ -317,10 +321,15 @@ impl Projector {
         };
         match completion {
             Completion::Done(()) => {
+                let was_fetched = batch.retried.is_none();
                 batch.commit(self);
                 self.attempts = 0;
                 self.batch_max = (self.batch_max * 2).min(PIPELINE_BATCH_MAX);
                 self.awaiting.succeeded();
+                if was_fetched && self.drained && !self.hinted {
+                    self.awaiting.poll_later();
+                    self.state = State::Idle;
+                }
             }
             Completion::Failed(Failure { kind: FailureKind::Rejected, reason }) => self.on_rejected(batch, &reason),
             Completion::Conflict | Completion::Failed(_) | Completion::Unknown => {

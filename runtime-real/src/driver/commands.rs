@@ -195,8 +195,9 @@ impl Driver {
                 return None;
             }
             Effect::Reserve(id, items) => {
+                let now = now();
                 let found = items.iter().map(|item| {
-                    let stored = self.journal.reserve(&item.idempotency.key, item.now);
+                    let stored = self.journal.reserve(&item.idempotency.key, now);
                     stored.map(|stored| match stored {
                         Some((fingerprint, answer)) => Reservation::Finished { fingerprint, answer },
                         None => Reservation::New,
