@@ -33,6 +33,8 @@ const MMAP_BYTES: u64 = 1 << 30;
 const WAL_PAGES: u32 = 512;
 /// Bytes that the WAL is cut back to when it is empty.
 const WAL_BYTES_KEPT: u64 = 32 << 20;
+/// Statements that the writer keeps prepared: all that it has, in every size of chunk.
+const STATEMENTS_KEPT: usize = 160;
 /// Connections that read.
 const READERS: u32 = 4;
 /// How long a connection waits for another one's lock.
@@ -54,6 +56,7 @@ pub(super) fn writer_options(path: &Path) -> SqliteConnectOptions {
         .pragma("journal_size_limit", WAL_BYTES_KEPT.to_string())
         .pragma("temp_store", "memory")
         .pragma("cache_spill", "false")
+        .statement_cache_capacity(STATEMENTS_KEPT)
         .thread_name(|_| "wallex-sqlite-writer".to_owned())
         .disable_statement_logging()
 }

@@ -155,10 +155,7 @@ struct Step {
 impl Step {
     async fn write(&self, connection: &mut SqliteConnection) -> Result<(), Stop> {
         let Self { consumer, at, .. } = *self;
-        for (partition, expected, offset) in &self.checkpoints {
-            checkpoints::advance(connection, consumer.name(), *partition, *expected, *offset, at).await?;
-            checkpoints::record_step(connection, consumer, *partition, *offset, at).await?;
-        }
+        checkpoints::advance_all(connection, consumer, &self.checkpoints, at).await?;
         held::release(connection, consumer, &self.released).await?;
         Ok(held::hold(connection, &self.held, at).await?)
     }
