@@ -55,6 +55,11 @@ impl Feeder {
         self.checkpoint
     }
 
+    /// Whether there is nothing to read, as far as is known.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
     /// The newest batch of rows, with the checkpoint before it.
     pub(crate) fn take_written(&mut self) -> Option<(Position, Arc<Vec<Recorded>>)> {
         self.written.take()

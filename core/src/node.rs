@@ -95,6 +95,13 @@ impl Node {
         }
     }
 
+    /// Whether the end of the log is news to the feeder. While it reads and writes it comes to that end by itself, so a
+    /// runtime need not wake for every append.
+    #[must_use]
+    pub fn awaits_log(&self) -> bool {
+        self.feeder.as_ref().is_some_and(Feeder::is_idle)
+    }
+
     /// Something happened.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         self.advance(now);

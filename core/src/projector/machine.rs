@@ -279,7 +279,7 @@ impl Projector {
         }
     }
 
-    fn write(&mut self, batch: Batch) {
+    fn write(&mut self, mut batch: Batch) {
         let mut checkpoints = batch.checkpoints.clone();
         if mutant::on(Mutant::OffsetBeforeRow) {
             let checkpoints = std::mem::take(&mut checkpoints);
@@ -290,7 +290,7 @@ impl Projector {
         self.effects.push(Effect::Project {
             effect,
             consumer: self.consumer,
-            changes: batch.changes.clone(),
+            changes: batch.take_changes(),
             checkpoints,
             held: if mutant::on(Mutant::HeldForgotten) { Vec::new() } else { batch.held.clone() },
             released: batch.released.clone(),

@@ -9,9 +9,10 @@ use wallex_core::event::Event;
 use wallex_core::id::WalletId;
 use wallex_core::projector::Consumer;
 
+use super::columns::type_name;
 use super::fold::{AllCounts, Folded, LedgerSums};
 use super::report::Verdict;
-use super::tables::{OutboxRow, Shown, type_name};
+use super::tables::{OutboxRow, Shown};
 
 /// Compares the outbox with the log, both in position order.
 #[derive(Debug)]
