@@ -57,6 +57,11 @@ impl Feeder {
         self.checkpoint
     }
 
+    /// Whether there is nothing to read, as far as is known.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
     /// The newest batch of rows, with the checkpoint before it.
     pub(crate) fn take_written(&mut self) -> Option<(Position, Arc<Vec<Recorded>>)> {
         self.written.take()
@@ -126,6 +131,7 @@ impl Feeder {
                 self.awaiting.succeeded();
                 if events.len() < PIPELINE_BATCH_MAX {
                     self.awaiting.pause(pace_after(self.pace_min, events.len()));
+                    self.rest_if_caught_up();
                 }
                 self.written = Some((before, events));
             }
@@ -133,6 +139,15 @@ impl Feeder {
             (Completion::Done(()) | Completion::Conflict | Completion::Failed(_) | Completion::Unknown, _) => {
                 self.start_again();
             }
+        }
+    }
+
+    /// A batch that was not full had all that there was. What came since has been hinted at; a hint that was missed is made
+    /// good for by the next poll.
+    fn rest_if_caught_up(&mut self) {
+        if self.head <= self.checkpoint {
+            self.awaiting.poll_later();
+            self.state = State::Idle;
         }
     }
 

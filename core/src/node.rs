@@ -10,6 +10,7 @@
 //!
 //! The node never asks for time, randomness or IO. The same inputs at the same times give the same effects (INV-13).
 
+use crate::awaiting::earliest;
 use crate::command::{CommandMachine, Completed, TimerReason};
 use crate::config::Config;
 use crate::effect::{Completion, Effect, EffectQueue, Input};
@@ -93,6 +94,13 @@ impl Node {
             read_model_statistics: self.read_model.as_ref().map(Projector::statistics).unwrap_or_default(),
             ledger_statistics: self.ledger.as_ref().map(Projector::statistics).unwrap_or_default(),
         }
+    }
+
+    /// Whether the end of the log is news to the feeder. While it reads and writes it comes to that end by itself, so a
+    /// runtime need not wake for every append.
+    #[must_use]
+    pub fn awaits_log(&self) -> bool {
+        self.feeder.as_ref().is_some_and(Feeder::is_idle)
     }
 
     /// Something happened.
@@ -229,15 +237,14 @@ impl Node {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Timestamp, TimerReason)> {
         let leads = self.leads();
-        let polls = [
-            self.leadership.as_ref().and_then(Leadership::poll_timeout),
-            self.feeder.as_ref().filter(|_| leads).and_then(Feeder::poll_timeout),
-            self.relay.as_ref().filter(|_| leads).and_then(Relay::poll_timeout),
-            self.read_model.as_ref().and_then(Projector::poll_timeout),
-            self.ledger.as_ref().and_then(Projector::poll_timeout),
-        ];
-        let pipeline = polls.into_iter().flatten().min().map(|at| (at, TimerReason::Poll));
-        [self.commands.poll_timeout(), pipeline].into_iter().flatten().min()
+        let mut pipeline = self.leadership.as_ref().and_then(Leadership::poll_timeout);
+        if leads {
+            pipeline = earliest(pipeline, self.feeder.as_ref().and_then(Feeder::poll_timeout));
+            pipeline = earliest(pipeline, self.relay.as_ref().and_then(Relay::poll_timeout));
+        }
+        pipeline = earliest(pipeline, self.read_model.as_ref().and_then(Projector::poll_timeout));
+        pipeline = earliest(pipeline, self.ledger.as_ref().and_then(Projector::poll_timeout));
+        earliest(self.commands.poll_timeout(), pipeline.map(|at| (at, TimerReason::Poll)))
     }
 
     /// Time has passed.

@@ -15,25 +15,43 @@ CREATE TABLE wallet_numbers (
     partition INTEGER NOT NULL
 );
 
--- event_type: 1 WalletCreated, 2 WalletCredited, 3 WalletDebited. payload: {"data": …, "metadata": …}.
+-- event_type: 1 WalletCreated, 2 WalletCredited, 3 WalletDebited. amount is never negative. What stands in
+-- wallet_numbers is not repeated. command_id is NULL when it is the event id with zero in the twelve bits that number a
+-- command's events; transfer_id is NULL on a debit whose transfer is named after it. The view outbox makes the event's
+-- JSON of these columns. payload holds it only when they cannot: {"data": …, "metadata": …}.
 CREATE TABLE outbox_events (
-    position      INTEGER PRIMARY KEY,
-    wallet        INTEGER NOT NULL,
-    event_version INTEGER NOT NULL,
-    event_type    INTEGER NOT NULL,
-    event_id      BLOB    NOT NULL,
-    created_us    INTEGER NOT NULL,
-    payload       TEXT    NOT NULL
+    position       INTEGER PRIMARY KEY,
+    wallet         INTEGER NOT NULL,
+    event_version  INTEGER NOT NULL,
+    event_type     INTEGER NOT NULL,
+    event_id       BLOB    NOT NULL,
+    created_us     INTEGER NOT NULL,
+    amount         INTEGER,
+    balance        INTEGER,
+    counterparty   INTEGER,
+    command_id     BLOB,
+    transfer_id    BLOB,
+    correlation_id TEXT,
+    description    TEXT,
+    owner_id       TEXT,
+    trace_parent   TEXT,
+    payload        TEXT
 );
 
 -- The last version of each wallet in the outbox. Rows come in version order, so a (wallet, version, type) that is not
 -- after it would be a second one: this is the outbox's unique key, kept in one small row per wallet instead of an index
--- entry per event in a random place.
+-- entry per event in a random place. The table is complete up to the row that heads_marks names; later rows speak for
+-- themselves.
 CREATE TABLE outbox_heads (
-    wallet   INTEGER PRIMARY KEY,
-    version  INTEGER NOT NULL,
-    previous INTEGER NOT NULL
+    wallet  INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL
 );
+
+-- Up to which row (position, id) the heads of a table (outbox, ledger) are written.
+CREATE TABLE heads_marks (
+    name TEXT    PRIMARY KEY,
+    last INTEGER NOT NULL
+) WITHOUT ROWID;
 
 -- The last position of each partition, so that a partition without new events is not searched for any.
 CREATE TABLE outbox_partitions (
@@ -91,7 +109,7 @@ CREATE TABLE wallet_states (
     balance    INTEGER NOT NULL,
     updated_us INTEGER NOT NULL,
     created_us INTEGER NOT NULL,
-    owner_id   TEXT    NOT NULL
+    owner_id   TEXT    NOT NULL DEFAULT ''
 );
 CREATE INDEX wallet_states_owner ON wallet_states (owner_id, wallet);
 
@@ -126,9 +144,9 @@ CREATE TABLE ledger_epochs (
     last_us  INTEGER NOT NULL
 );
 
--- The last version of each wallet in the ledger: a second entry for a version is refused whatever its epoch.
+-- The last version of each wallet in the ledger, up to the row that heads_marks names: a second entry for a version is
+-- refused whatever its epoch.
 CREATE TABLE ledger_heads (
-    wallet   INTEGER PRIMARY KEY,
-    version  INTEGER NOT NULL,
-    previous INTEGER NOT NULL
+    wallet  INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL
 );

@@ -14,6 +14,7 @@
 //! | [`leases`] | the embedded lease table, and leases in Redis |
 //! | [`log`] | the event store as HTTP reads it |
 //! | [`load`] | the load generator behind `wallex load` |
+//! | `priority` | which threads step back when processors are short |
 //! | [`production`] | the production profile, put together |
 //! | [`profile`] | what runs, whichever profile it is |
 //! | [`server_log`] | KurrentDB's log as the tools read it |
@@ -31,6 +32,7 @@ pub mod layout;
 pub mod leases;
 pub mod load;
 pub mod log;
+mod priority;
 pub mod production;
 pub mod profile;
 pub mod server_log;

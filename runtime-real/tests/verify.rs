@@ -142,7 +142,10 @@ fn a_fault_that_is_planted_in_a_table_is_found_and_named() {
         ("DELETE FROM wallet_states WHERE wallet = (SELECT min(wallet) FROM wallet_states)", &["INV-06"]),
         ("DELETE FROM outbox_events WHERE position = 100", &["INV-06"]),
         ("UPDATE outbox_events SET event_version = 999 WHERE position = 100", &["INV-08"]),
-        ("UPDATE outbox_events SET payload = replace(payload, 'load-', 'lord-') WHERE position = 100", &["INV-08"]),
+        (
+            "UPDATE outbox_events SET correlation_id = replace(correlation_id, 'load-', 'lord-') WHERE position = 100",
+            &["INV-08"],
+        ),
         (
             "UPDATE projector_checkpoints SET position = 20 WHERE consumer_name = 'ledger-projector' AND position > 20",
             &["INV-08"],

@@ -36,9 +36,6 @@ impl CommandMachine {
             return;
         }
         let commands = std::mem::take(&mut self.to_reserve);
-        for command in &commands {
-            self.commands[*command].held_since = self.now;
-        }
         let items = commands
             .iter()
             .filter_map(|command| {
@@ -46,9 +43,8 @@ impl CommandMachine {
                 Some(Reserve {
                     idempotency: request.idempotency?,
                     command_id: request.command_id,
-                    now: self.now,
-                    dead_before: self.now.minus(self.config.takeover_after),
-                    expires_at: self.now.plus(self.config.idempotency_ttl),
+                    dead_after: self.config.takeover_after,
+                    kept_for: self.config.idempotency_ttl,
                 })
             })
             .collect();
@@ -87,6 +83,9 @@ impl CommandMachine {
             Reservation::TakenOver { .. } if mutant::on(Mutant::TakeoverRunsAnew) => return self.proceed(command),
             Reservation::TakenOver { fingerprint, command_id, reserved_at } if same(fingerprint) => {
                 self.commands[command].takeover = Some(Box::new(Takeover::new(reserved_at)));
+                // A refusal must rest on what the wallets are from now on: see [`super::takeover`].
+                self.serial += 1;
+                self.commands[command].arrived = self.serial;
                 let own = std::mem::replace(&mut self.commands[command].request.command_id, command_id);
                 self.reserved.remove(&own);
                 return self.proceed(command);

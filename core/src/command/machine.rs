@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::id::{CommandId, EffectId};
 use crate::index::{Index, index};
 use crate::time::Timestamp;
+use crate::wallet::EVENTS_PER_OPERATION_MAX;
 
 /// Idempotency, leases, loading, deciding and appending, for all commands of a node. See the module's documentation.
 #[derive(Debug)]
@@ -74,17 +75,22 @@ pub struct Statistics {
     pub replayed: u64,
 }
 
+/// The slots of the wallets that one operation names; the same one twice when there is one.
+pub(super) type Targets = [SlotId; EVENTS_PER_OPERATION_MAX];
+
 /// One command on its way.
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) request: Request,
     pub(super) slots: SmallVec<[SlotId; 2]>,
+    /// For each operation of a batch, the slots of its wallets.
+    pub(super) targets: Vec<Targets>,
     /// How many of its slots are not free for it yet.
     pub(super) waiting: usize,
     pub(super) arrived: u64,
     pub(super) deadline: Timestamp,
-    /// When its key was reserved or taken over, by the clock of this instance.
-    pub(super) held_since: Timestamp,
+    /// The id that it came with, under which it reserved its key or took it over.
+    pub(super) attempt: CommandId,
     pub(super) decisions: u32,
     pub(super) phase: Phase,
     pub(super) takeover: Option<Box<Takeover>>,
@@ -264,14 +270,15 @@ impl CommandMachine {
         self.expiry_check.get_or_insert(deadline);
         let entry = self.commands.vacant_entry();
         let command = entry.key();
-        let idempotency = request.idempotency;
+        let (idempotency, attempt) = (request.idempotency, request.command_id);
         entry.insert(Command {
             request,
             slots: SmallVec::new(),
+            targets: Vec::new(),
             waiting: 0,
             arrived: self.serial,
             deadline,
-            held_since: self.now,
+            attempt,
             decisions: 0,
             phase: Phase::Queued,
             takeover: None,
@@ -319,7 +326,7 @@ impl CommandMachine {
         if let Some(idempotency) = removed.request.idempotency
             && !is_shared
         {
-            self.to_release.push((idempotency.key, removed.request.command_id));
+            self.to_release.push((idempotency.key, removed.attempt));
         }
         if removed.phase != Phase::Abandoned {
             let answer = if is_shared { Answer::OutcomeUnknown } else { Answer::Unavailable(reason) };
@@ -327,8 +334,8 @@ impl CommandMachine {
         }
     }
 
-    /// Whether another instance may run this command by now, because its reservation looks dead. Clocks differ, so half
-    /// of the time is already too long.
+    /// Whether another instance may run this command by now, because its reservation is dead by the store's clock. That
+    /// clock may run faster than ours, so half of the time is already too long.
     pub(super) fn may_be_taken_over(&self, command: CommandSlot) -> bool {
         let Command { request, deadline, .. } = &self.commands[command];
         let age = self.now.since(deadline.minus(self.config.request_timeout));

@@ -16,7 +16,7 @@ use crate::wallet::Wallet;
 /// What a transaction writes, and what is true when it is done.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pub(super) changes: Projection,
+    changes: Projection,
     /// Partition, offset before, offset after.
     pub(super) checkpoints: Vec<(u16, u64, u64)>,
     pub(super) held: Vec<HeldEvent>,
@@ -112,6 +112,11 @@ impl Batch {
             applied: 0,
             duplicates: 0,
         }
+    }
+
+    /// The rows, which nobody needs again: a batch that is not written is built anew from its messages.
+    pub(super) fn take_changes(&mut self) -> Projection {
+        std::mem::replace(&mut self.changes, Projection::Ledger(Vec::new()))
     }
 
     fn must_wait(&self, projector: &Projector, wallet: &WalletId) -> bool {

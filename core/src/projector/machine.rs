@@ -35,6 +35,8 @@ pub(crate) struct Projector {
     gathering: Duration,
     attempts: u32,
     hinted: bool,
+    /// The last fetch gave less than it asked for: without a hint there is nothing more.
+    drained: bool,
     pub(super) awaiting: Awaiting,
     pub(crate) effects: EffectQueue,
     pub(super) statistics: ProjectorStatistics,
@@ -97,6 +99,7 @@ impl Projector {
             gathering,
             attempts: 0,
             hinted: false,
+            drained: false,
             awaiting: Awaiting::new(now),
             effects: EffectQueue::new(machine),
             statistics: ProjectorStatistics::default(),
@@ -175,6 +178,7 @@ impl Projector {
             self.state = if std::mem::take(&mut self.hinted) { State::Behind } else { State::Idle };
             return;
         }
+        self.drained = messages.len() < self.batch_max;
         if self.versions.len() > PROJECTED_VERSIONS_CACHED_MAX {
             self.versions.clear();
         }
@@ -278,7 +282,7 @@ impl Projector {
         }
     }
 
-    fn write(&mut self, batch: Batch) {
+    fn write(&mut self, mut batch: Batch) {
         let mut checkpoints = batch.checkpoints.clone();
         if mutant::on(Mutant::OffsetBeforeRow) {
             let checkpoints = std::mem::take(&mut checkpoints);
@@ -289,7 +293,7 @@ impl Projector {
         self.effects.push(Effect::Project {
             effect,
             consumer: self.consumer,
-            changes: batch.changes.clone(),
+            changes: batch.take_changes(),
             checkpoints,
             held: if mutant::on(Mutant::HeldForgotten) { Vec::new() } else { batch.held.clone() },
             released: batch.released.clone(),
@@ -323,10 +327,15 @@ impl Projector {
                 if batch.messages < self.batch_max {
                     self.awaiting.pause(self.gathering);
                 }
+                let was_fetched = batch.retried.is_none();
                 batch.commit(self);
                 self.attempts = 0;
                 self.batch_max = (self.batch_max * 2).min(PIPELINE_BATCH_MAX);
                 self.awaiting.succeeded();
+                if was_fetched && self.drained && !self.hinted {
+                    self.awaiting.poll_later();
+                    self.state = State::Idle;
+                }
             }
             Completion::Failed(Failure { kind: FailureKind::Rejected, reason }) => self.on_rejected(batch, &reason),
             Completion::Conflict | Completion::Failed(_) | Completion::Unknown => {

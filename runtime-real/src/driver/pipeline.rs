@@ -22,6 +22,7 @@ use wallex_recording::RecordedNode;
 use super::now;
 use crate::broker::Broker;
 use crate::database::Database;
+use crate::priority;
 
 /// An order from outside.
 #[derive(Debug)]
@@ -81,6 +82,7 @@ impl Pipeline {
         let ports = Ports { log, database, broker };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new().name("wallex-pipeline".to_owned()).spawn(move || {
+            priority::step_back();
             let ports = Rc::new(ports);
             let driver = Driver { node, ports, running: JoinSet::new(), status };
             tokio::task::LocalSet::new().block_on(&runtime, driver.run(incoming, appended, projectors));
@@ -154,7 +156,8 @@ impl Driver {
                     }
                 },
                 Ok(()) = published.changed() => Happened::Published,
-                Ok(()) = appended.changed() => Happened::Input(Input::LogAdvanced(*appended.borrow_and_update())),
+                // What is appended meanwhile is still news then.
+                Ok(()) = appended.changed(), if self.node.awaits_log() => Happened::Input(Input::LogAdvanced(*appended.borrow_and_update())),
                 () = tokio::time::sleep(wait) => Happened::TimePassed,
             };
             match happened {

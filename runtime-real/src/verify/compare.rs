@@ -9,10 +9,11 @@ use wallex_core::event::Event;
 use wallex_core::id::WalletId;
 use wallex_core::projector::Consumer;
 
+use super::columns::type_name;
 use super::fold::{Folded, LedgerSums};
 use super::progress::AllCounts;
 use super::report::Verdict;
-use super::tables::{OutboxRow, Shown, type_name};
+use super::tables::{OutboxRow, Shown};
 
 /// Compares the outbox with the log, both in position order.
 #[derive(Debug)]

@@ -13,6 +13,7 @@
 //! | [`compare`] | log against tables; INV-06, INV-08 |
 //! | [`report`] | the verdicts, as a table and as JSON |
 
+mod columns;
 pub mod compare;
 pub mod fold;
 pub mod progress;

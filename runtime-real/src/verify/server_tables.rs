@@ -11,9 +11,10 @@ use wallex_core::currency::Currency;
 use wallex_core::id::OwnerId;
 use wallex_core::projector::Consumer;
 
+use super::columns::decoded;
 use super::fold::{LedgerRow, Row};
 use super::progress::Progress;
-use super::tables::{CHUNK, FEEDER, OutboxRow, Shown, decoded, reached_by};
+use super::tables::{CHUNK, FEEDER, OutboxRow, Shown, reached_by};
 
 /// The tables, in one transaction.
 pub struct ServerTables {

@@ -6,15 +6,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions as _, Row as _};
 use wallex_core::currency::Currency;
-use wallex_core::event::{Event, codec};
-use wallex_core::id::{EventId, OwnerId};
+use wallex_core::event::Event;
+use wallex_core::id::OwnerId;
 use wallex_core::projector::Consumer;
 
+use super::columns::{OutboxColumns, decoded};
 use super::fold::{LedgerRow, LedgerSums, Row};
 use super::progress::{Progress, Reached};
 
@@ -64,16 +63,8 @@ pub struct OutboxRow {
     pub position: u64,
     /// Its identity columns: wallet, version, type.
     pub identity: (String, u64, u8),
-    /// The event that its payload holds, or why it holds none.
+    /// The event that it holds, or why it holds none.
     pub event: Result<Event, String>,
-}
-
-#[derive(Deserialize)]
-struct Payload<'a> {
-    #[serde(borrow)]
-    data: &'a RawValue,
-    #[serde(borrow)]
-    metadata: &'a RawValue,
 }
 
 impl Tables {
@@ -209,6 +200,7 @@ impl Tables {
     }
 
     async fn read_ledger(&mut self) -> Result<(), sqlx::Error> {
+        let mark = self.read_heads().await?;
         // In the order of the file: the sums do not depend on it.
         let mut after = i64::MIN;
         loop {
@@ -224,8 +216,19 @@ impl Tables {
             after = last.try_get(12)?;
             for row in &rows {
                 self.add_ledger_row(row)?;
+                // Newer rows are their own heads.
+                let (wallet, id): (i64, i64) = (row.try_get(0)?, row.try_get(12)?);
+                if let Some(numbered) = self.numbers.get(&wallet).filter(|_| id > mark) {
+                    let head = self.shown.heads.entry(numbered.wallet_id.clone()).or_default();
+                    *head = unsigned(row, 1)?.max(*head);
+                }
             }
         }
+        Ok(())
+    }
+
+    /// The heads as their table has them; gives up to which row that is.
+    async fn read_heads(&mut self) -> Result<i64, sqlx::Error> {
         let heads = sqlx::query("SELECT wallet, version FROM ledger_heads").fetch_all(&mut self.connection).await?;
         for row in &heads {
             let wallet: i64 = row.try_get(0)?;
@@ -234,7 +237,10 @@ impl Tables {
                 None => self.shown.unreadable.push(format!("ledger_heads: row {wallet} names no wallet")),
             }
         }
-        Ok(())
+        let mark: Option<i64> = sqlx::query_scalar("SELECT last FROM heads_marks WHERE name = 'ledger'")
+            .fetch_optional(&mut self.connection)
+            .await?;
+        Ok(mark.unwrap_or(0))
     }
 
     fn add_ledger_row(&mut self, row: &SqliteRow) -> Result<(), sqlx::Error> {
@@ -279,8 +285,9 @@ impl Tables {
     /// Whatever SQLite says.
     pub async fn outbox_after(&mut self, position: u64) -> Result<Vec<OutboxRow>, sqlx::Error> {
         let rows = sqlx::query(
-            "SELECT position, wallet, event_version, event_type, event_id, payload FROM outbox_events \
-             WHERE position > ?1 ORDER BY position LIMIT ?2",
+            "SELECT position, wallet, event_version, event_type, event_id, payload, created_us, amount, balance, \
+             counterparty, command_id, transfer_id, correlation_id, description, owner_id, trace_parent \
+             FROM outbox_events WHERE position > ?1 ORDER BY position LIMIT ?2",
         )
         .bind(i64::try_from(position).unwrap_or(i64::MAX))
         .bind(CHUNK)
@@ -290,15 +297,50 @@ impl Tables {
     }
 
     fn outbox_row(&self, row: &SqliteRow) -> Result<OutboxRow, sqlx::Error> {
-        let wallet: i64 = row.try_get(1)?;
         let code: u8 = row.try_get(3)?;
-        let payload: &str = row.try_get(5)?;
-        let event = match id(row, 4)? {
-            Some(event_id) => decoded(event_id, code, payload),
-            None => Err("the event id has no 16 bytes".to_owned()),
+        let payload: Option<&str> = row.try_get(5)?;
+        let event = match (id(row, 4)?, payload) {
+            (None, _) => Err("the event id has no 16 bytes".to_owned()),
+            (Some(event_id), Some(payload)) => decoded(event_id, code, payload),
+            (Some(event_id), None) => self.event(row, event_id, code)?,
         };
-        let wallet_id = self.numbers.get(&wallet).map(|numbered| numbered.wallet_id.clone()).unwrap_or_default();
+        let wallet_id = self.wallet_id(row.try_get(1)?).unwrap_or_default().to_owned();
         Ok(OutboxRow { position: unsigned(row, 0)?, identity: (wallet_id, unsigned(row, 2)?, code), event })
+    }
+
+    fn wallet_id(&self, number: Option<i64>) -> Option<&str> {
+        self.numbers.get(&number?).map(|numbered| numbered.wallet_id.as_str())
+    }
+
+    /// The event that the columns of a row stand for.
+    fn event(&self, row: &SqliteRow, event_id: [u8; 16], code: u8) -> Result<Result<Event, String>, sqlx::Error> {
+        let wallet: i64 = row.try_get(1)?;
+        let (amount, balance): (Option<i64>, Option<i64>) = (row.try_get(7)?, row.try_get(8)?);
+        let (Some(numbered), Some(amount), Some(balance)) = (self.numbers.get(&wallet), amount, balance) else {
+            return Ok(Err("the row has no wallet or no sums".to_owned()));
+        };
+        let counterparty: Option<i64> = row.try_get(9)?;
+        let columns = OutboxColumns {
+            event_id,
+            code,
+            wallet_id: &numbered.wallet_id,
+            currency: &numbered.currency,
+            version: unsigned(row, 2)?,
+            occurred_us: row.try_get(6)?,
+            amount,
+            balance,
+            counterparty: self.wallet_id(counterparty),
+            command_id: id(row, 10)?.unwrap_or_else(|| command_of(event_id)),
+            transfer_id: id(row, 11)?.unwrap_or(event_id),
+            correlation_id: row.try_get(12)?,
+            description: row.try_get(13)?,
+            owner_id: row.try_get(14)?,
+            trace_parent: row.try_get(15)?,
+        };
+        if counterparty.is_some() && columns.counterparty.is_none() {
+            return Ok(Err("the counterparty has no wallet".to_owned()));
+        }
+        Ok(columns.event())
     }
 }
 
@@ -311,18 +353,6 @@ pub(super) fn reached_by<'a>(progress: &'a mut Progress, name: &str) -> Option<&
         Consumer::ReadModel => &mut progress.read_model,
         Consumer::Ledger => &mut progress.ledger,
     })
-}
-
-/// The name behind an event type's code in the tables.
-pub(super) fn type_name(code: u8) -> Option<&'static str> {
-    ["WalletCreated", "WalletCredited", "WalletDebited"].get(usize::from(code).wrapping_sub(1)).copied()
-}
-
-pub(super) fn decoded(event_id: [u8; 16], code: u8, payload: &str) -> Result<Event, String> {
-    let parts: Payload<'_> = serde_json::from_str(payload).map_err(|error| error.to_string())?;
-    let name = type_name(code).ok_or_else(|| format!("unknown event type {code}"))?;
-    let (data, metadata) = (parts.data.get().as_bytes(), parts.metadata.get().as_bytes());
-    codec::decode(EventId::from_bytes(event_id), name, data, metadata).map_err(|error| error.to_string())
 }
 
 /// Event ids number a command's events in the twelve bits after the UUID version; the command has zero there.

@@ -54,7 +54,7 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_it_happened() {
 async fn a_reservation_whose_answer_is_lost_is_unknown_and_it_happened() {
     let (_test, proxy, database) = behind_a_proxy().await;
     let reserve = async |command: u64, keys: &[u64]| {
-        let items = keys.iter().map(|key| attempt(*key, command, 0)).collect();
+        let items = keys.iter().map(|key| attempt(*key, command)).collect();
         match database.perform(Effect::Reserve(EFFECT, items)).await {
             Some(Input::Reserved(EFFECT, completion)) => completion,
             other => panic!("{other:?}"),

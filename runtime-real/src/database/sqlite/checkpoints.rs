@@ -3,6 +3,8 @@
 //! A checkpoint moves by compare-and-set inside the transaction of the rows it stands for, so of two writers only one
 //! wins, and a replay finds the checkpoint elsewhere and changes nothing (INV-06, INV-08).
 
+use std::sync::Arc;
+
 use sqlx::sqlite::SqliteConnection;
 use wallex_core::id::Position;
 use wallex_core::projector::{Consumer, PartitionProgress};
@@ -10,6 +12,19 @@ use wallex_core::time::Timestamp;
 
 use super::error::Stop;
 use super::form::{count, int, wallet_id};
+use super::rows::RowsStatement;
+
+static ADVANCE: RowsStatement = RowsStatement::new(
+    "UPDATE projector_checkpoints SET position = v.column4, updated_at = v.column5 FROM (VALUES",
+    5,
+    ") AS v WHERE consumer_name = v.column1 AND partition = v.column2 AND position = v.column3",
+);
+
+static STEPS: RowsStatement = RowsStatement::new(
+    "INSERT OR REPLACE INTO projector_steps (consumer_name, partition, last_position, processed_at) VALUES",
+    4,
+    "",
+);
 
 /// Moves a checkpoint from where it must be.
 pub(super) async fn advance(
@@ -43,24 +58,34 @@ pub(super) async fn read(connection: &mut SqliteConnection, consumer: &'static s
     Ok(Position(count(position.unwrap_or(0))))
 }
 
-/// Records when a projector passed an offset, for the column `processed_at`.
-pub(super) async fn record_step(
+/// Moves a projector's checkpoints (partition, from, to) from where they must be, and records when it passed their
+/// offsets, for the column `processed_at`.
+pub(super) async fn advance_all(
     connection: &mut SqliteConnection,
     consumer: Consumer,
-    partition: u16,
-    offset: u64,
+    checkpoints: &[(u16, u64, u64)],
     at: Timestamp,
 ) -> Result<(), Stop> {
-    sqlx::query(
-        "INSERT OR REPLACE INTO projector_steps (consumer_name, partition, last_position, processed_at)
-         VALUES (?, ?, ?, ?)",
-    )
-    .bind(consumer.name())
-    .bind(partition)
-    .bind(int(offset))
-    .bind(at.to_string())
-    .execute(connection)
-    .await?;
+    let (name, at): (Arc<str>, Arc<str>) = (consumer.name().into(), at.to_string().into());
+    let moved = ADVANCE.execute(connection, checkpoints, |(partition, expected, next), row| {
+        row.shared_text(Some(Arc::clone(&name)));
+        row.int(i64::from(*partition));
+        row.int(int(*expected));
+        row.int(int(*next));
+        row.shared_text(Some(Arc::clone(&at)));
+    });
+    match moved.await {
+        Ok(()) => {}
+        Err(stopped) => return Err(stopped.error.map_or(Stop::Conflict, Stop::Sql)),
+    }
+    STEPS
+        .execute(connection, checkpoints, |(partition, _, next), row| {
+            row.shared_text(Some(Arc::clone(&name)));
+            row.int(i64::from(*partition));
+            row.int(int(*next));
+            row.shared_text(Some(Arc::clone(&at)));
+        })
+        .await?;
     Ok(())
 }
 

@@ -11,8 +11,9 @@ use wallex_core::projector::{EntryKind, LedgerEntry};
 
 use super::error::{Stop, is_constraint};
 use super::form::{int, kind_code, minor_units};
-use super::heads::{self, Arrival};
-use super::numbers::Numbers;
+use super::heads::Arrival;
+use super::known::Known;
+use super::numbers::{self, Numbers};
 use super::rows::RowsStatement;
 
 static INSERT: RowsStatement = RowsStatement::new(
@@ -37,16 +38,16 @@ struct Entry<'e> {
 /// Inserts entries; those of a wallet are in version order.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
-    numbers: &mut Numbers,
+    known: &mut Known,
     entries: &[LedgerEntry],
 ) -> Result<(), Stop> {
     if entries.is_empty() {
         return Ok(());
     }
-    let rows = numbered(connection, numbers, entries).await?;
+    let rows = numbered(connection, &mut known.numbers, entries).await?;
     let arrivals =
         rows.iter().map(|row| Arrival { wallet: row.wallet, id: &row.entry.wallet_id, version: row.entry.version });
-    heads::LEDGER.advance(connection, arrivals.collect()).await?;
+    known.ledger.advance(connection, &arrivals.collect::<Vec<_>>()).await?;
     let epoch = epoch(connection, entries).await?;
     let result = INSERT
         .execute(connection, &rows, |Entry { entry, wallet, counterparty, amount, balance }, row| {
@@ -61,11 +62,11 @@ pub(super) async fn insert(
             row.optional_bytes(stored_command(entry).map(CommandId::as_bytes));
             row.optional_bytes(stored_transfer(entry).map(TransferId::as_bytes));
             row.optional_int(*counterparty);
-            row.text(entry.correlation_id.as_str().to_owned());
+            row.shared_text(Some(entry.correlation_id.to_shared()));
             row.shared_text(entry.description.clone());
         })
         .await;
-    let Err(stopped) = result else { return Ok(()) };
+    let Err(stopped) = result else { return known.ledger.write_when_due(connection).await };
     let chunk = stopped.chunk;
     let error = sqlx::Error::from(stopped);
     if is_constraint(&error) { Err(name_the_duplicate(connection, chunk, error).await?) } else { Err(error.into()) }
@@ -154,13 +155,9 @@ async fn name_the_duplicate(
 /// The newest version of each wallet, 0 for those without entries.
 pub(super) async fn versions(
     connection: &mut SqliteConnection,
+    known: &mut Known,
     wallets: &[WalletId],
 ) -> Result<Vec<Version>, sqlx::Error> {
-    super::numbers::versions(
-        connection,
-        "SELECT j.key, h.version FROM json_each(?) j JOIN wallet_numbers n ON n.wallet_id = j.value
-         JOIN ledger_heads h ON h.wallet = n.wallet",
-        wallets,
-    )
-    .await
+    let numbers = numbers::numbers(connection, wallets).await?;
+    known.ledger.versions(connection, &numbers).await
 }

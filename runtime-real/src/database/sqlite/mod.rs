@@ -8,17 +8,19 @@
 //! | `connection` | the file, its settings, its migrations |
 //! | `transaction` | begin, commit, roll back, and what their failures mean |
 //! | `perform` | which effect is which transaction |
-//! | `numbers`, `rows` | how wallets stand in tables, and statements over many rows |
-//! | `outbox`, `heads`, `checkpoints`, `held`, `read_model`, `ledger` | one table each, or nearly |
+//! | `known`, `numbers`, `rows` | how wallets stand in tables, and statements over many rows |
+//! | `outbox`, `outbox_row`, `heads`, `checkpoints`, `held`, `read_model`, `ledger` | one table each, or nearly |
 //! | `queries` | what readers see |
 
 mod checkpoints;
 mod connection;
 mod heads;
 mod held;
+mod known;
 mod ledger;
 mod numbers;
 mod outbox;
+mod outbox_row;
 mod perform;
 mod queries;
 mod read_model;
@@ -42,6 +44,7 @@ use super::error::{self, DatabaseError};
 use super::form;
 use super::queries::{Queries, Source};
 use super::waiting::Waiting;
+use known::Known;
 use transaction::Writer;
 
 /// The pipeline's database; cheap to clone.
@@ -97,7 +100,9 @@ impl SqliteDatabase {
     /// Deletes up to `limit` outbox rows that were published before a point in time and that every consumer has
     /// passed. Says how many went; call it again while it is as many as `limit`.
     pub async fn delete_published_outbox(&self, before: Timestamp, limit: usize) -> Completion<u64> {
-        let work = async |connection: &mut SqliteConnection, _: &mut numbers::Numbers| {
+        let work = async |connection: &mut SqliteConnection, known: &mut Known| {
+            // The last versions of rows that go must stand elsewhere.
+            known.outbox.write(connection).await?;
             outbox::delete_published(connection, before, limit).await
         };
         self.writer.run(work).await

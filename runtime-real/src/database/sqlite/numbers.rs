@@ -140,7 +140,7 @@ impl Numbers {
         INSERT
             .execute(connection, &rows, |(number, wallet, currency), row| {
                 row.int(*number);
-                row.text(wallet.as_str().to_owned());
+                row.shared_text(Some(wallet.to_shared()));
                 row.text(currency.code().to_owned());
                 row.int(int(u64::from(currency.scale())));
                 row.int(i64::from(partition_of(wallet)));
@@ -168,19 +168,41 @@ pub(super) fn json_array<'w>(wallets: impl Iterator<Item = &'w WalletId>) -> Str
     out
 }
 
+/// The numbers of these wallets, nothing for those that have none.
+pub(super) async fn numbers(
+    connection: &mut SqliteConnection,
+    wallets: &[WalletId],
+) -> Result<Vec<Option<i64>>, sqlx::Error> {
+    answers(
+        connection,
+        "SELECT j.key, n.wallet FROM json_each(?) j JOIN wallet_numbers n ON n.wallet_id = j.value",
+        wallets,
+    )
+    .await
+}
+
 /// Runs a question that takes a JSON array of wallet ids and gives (index, version) for those it knows.
 pub(super) async fn versions(
     connection: &mut SqliteConnection,
     question: &'static str,
     wallets: &[WalletId],
 ) -> Result<Vec<Version>, sqlx::Error> {
+    let found = answers(connection, question, wallets).await?;
+    Ok(found.into_iter().map(|version| Version(count(version.unwrap_or(0)))).collect())
+}
+
+async fn answers(
+    connection: &mut SqliteConnection,
+    question: &'static str,
+    wallets: &[WalletId],
+) -> Result<Vec<Option<i64>>, sqlx::Error> {
     let found: Vec<(i64, i64)> =
         sqlx::query_as(question).bind(json_array(wallets.iter())).fetch_all(connection).await?;
-    let mut versions = vec![Version(0); wallets.len()];
-    for (index, version) in found {
-        if let Some(slot) = usize::try_from(index).ok().and_then(|index| versions.get_mut(index)) {
-            *slot = Version(count(version));
+    let mut answers = vec![None; wallets.len()];
+    for (index, answer) in found {
+        if let Some(slot) = usize::try_from(index).ok().and_then(|index| answers.get_mut(index)) {
+            *slot = Some(answer);
         }
     }
-    Ok(versions)
+    Ok(answers)
 }

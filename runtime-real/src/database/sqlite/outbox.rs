@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use sqlx::Row as _;
-use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use wallex_core::currency::Currency;
 use wallex_core::event::{Event, Recorded};
 use wallex_core::id::{Position, WalletId};
@@ -15,14 +15,16 @@ use wallex_core::projector::{Consumer, partition_of};
 use wallex_core::time::Timestamp;
 
 use super::error::{DatabaseError, Stop};
-use super::form::{self, count, int};
-use super::heads::{self, Arrival};
-use super::numbers::Numbers;
+use super::form::{count, int};
+use super::heads::Arrival;
+use super::known::Known;
+use super::outbox_row::{self, OutboxRow, columns};
 use super::rows::RowsStatement;
 
 static INSERT: RowsStatement = RowsStatement::new(
-    "INSERT OR ROLLBACK INTO outbox_events (position, wallet, event_version, event_type, event_id, created_us, payload) VALUES",
-    7,
+    "INSERT OR ROLLBACK INTO outbox_events (position, wallet, event_version, event_type, event_id, created_us, amount,
+     balance, counterparty, command_id, transfer_id, correlation_id, description, owner_id, trace_parent, payload) VALUES",
+    16,
     "",
 );
 
@@ -35,34 +37,24 @@ static PARTITIONS: RowsStatement = RowsStatement::new(
 /// Inserts rows; a row whose position or whose (wallet, version) is there already is refused.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
-    numbers: &mut Numbers,
+    known: &mut Known,
     events: &[Recorded],
 ) -> Result<(), Stop> {
-    let numbers = numbers.resolve(connection, events.iter().flat_map(|recorded| parties(&recorded.event))).await?;
-    // Each event has its own wallet's number, and its counterparty's after it.
-    let mut numbered = Vec::with_capacity(events.len());
-    let mut at = 0;
-    for recorded in events {
-        numbered.push((numbers[at], recorded));
-        at += parties(&recorded.event).count();
+    let numbers =
+        known.numbers.resolve(connection, events.iter().flat_map(|recorded| parties(&recorded.event))).await?;
+    let mut numbers = numbers.into_iter();
+    let mut rows = Vec::with_capacity(events.len());
+    for Recorded { position, event } in events {
+        // Each event has its own wallet's number, and its counterparty's after it.
+        let Some(wallet) = numbers.next() else { break };
+        let counterparty = event.transfer().and_then(|_| numbers.next());
+        rows.push(OutboxRow { position: *position, event, wallet, counterparty });
     }
-    let arrivals = numbered.iter().map(|(wallet, row)| Arrival {
-        wallet: *wallet,
-        id: &row.event.wallet_id,
-        version: row.event.version,
-    });
-    heads::OUTBOX.advance(connection, arrivals.collect()).await?;
-    INSERT
-        .execute(connection, &numbered, |(wallet, Recorded { position, event }), row| {
-            row.int(int(position.0));
-            row.int(*wallet);
-            row.int(int(event.version.0));
-            row.int(form::event_type_code(event.event_type()));
-            row.bytes(event.event_id.as_bytes());
-            row.int(event.occurred_at.as_micros());
-            row.text(form::payload_of(event));
-        })
-        .await?;
+    let arrivals =
+        rows.iter().map(|row| Arrival { wallet: row.wallet, id: &row.event.wallet_id, version: row.event.version });
+    known.outbox.advance(connection, &arrivals.collect::<Vec<_>>()).await?;
+    INSERT.execute(connection, &rows, OutboxRow::bind).await?;
+    known.outbox.write_when_due(connection).await?;
     advance_partitions(connection, events).await
 }
 
@@ -123,14 +115,18 @@ pub(super) async fn read(
     after: Position,
     limit: usize,
 ) -> Result<Vec<Recorded>, DatabaseError> {
-    let rows = sqlx::query(
-        "SELECT position, event_type, event_id, payload FROM outbox_events WHERE position > ? ORDER BY position LIMIT ?",
-    )
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM outbox_events e JOIN wallet_numbers n ON n.wallet = e.wallet
+         LEFT JOIN wallet_numbers c ON c.wallet = e.counterparty
+         WHERE e.position > ? ORDER BY e.position LIMIT ?",
+    ))
     .bind(int(after.0))
     .bind(int(limit as u64))
     .fetch_all(connection)
     .await?;
-    rows.iter().map(recorded).collect()
+    rows.iter().map(outbox_row::recorded).collect()
 }
 
 /// Published rows of some partitions, in order, without those that the relay set aside. `wanted` sees partition and
@@ -143,13 +139,15 @@ pub(super) async fn read_published(
     limit: usize,
     wanted: impl Fn(u16, Position) -> bool,
 ) -> Result<(Vec<Recorded>, Option<Position>), DatabaseError> {
-    let rows = sqlx::query(
-        "SELECT e.position, e.event_type, e.event_id, e.payload, n.partition
-         FROM outbox_events e JOIN wallet_numbers n ON n.wallet = e.wallet
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        columns!(),
+        ", n.partition FROM outbox_events e JOIN wallet_numbers n ON n.wallet = e.wallet
+         LEFT JOIN wallet_numbers c ON c.wallet = e.counterparty
          WHERE e.position > ? AND e.position <= ?
            AND NOT EXISTS (SELECT 1 FROM held_events h WHERE h.consumer_name = ? AND h.position = e.position)
          ORDER BY e.position LIMIT ?",
-    )
+    ))
     .bind(int(after.0))
     .bind(int(up_to.0))
     .bind(Consumer::Relay.name())
@@ -158,8 +156,8 @@ pub(super) async fn read_published(
     .await?;
     let mut found = Vec::new();
     for row in &rows {
-        if wanted(row.try_get(4)?, Position(count(row.try_get(0)?))) {
-            found.push(recorded(row)?);
+        if wanted(row.try_get(outbox_row::COLUMNS)?, Position(count(row.try_get(0)?))) {
+            found.push(outbox_row::recorded(row)?);
         }
     }
     let last = match rows.last() {
@@ -182,15 +180,6 @@ pub(super) async fn published_end(readers: &SqlitePool) -> Result<(Position, Vec
     // Rows after the relay's checkpoint are not published yet.
     let ends = partitions.into_iter().map(|(partition, last)| (partition, Position(count(last)).min(relay)));
     Ok((relay, ends.collect()))
-}
-
-fn recorded(row: &SqliteRow) -> Result<Recorded, DatabaseError> {
-    let position = Position(count(row.try_get(0)?));
-    let kind = form::event_type_of(row.try_get(1)?)?;
-    let id: &[u8] = row.try_get(2)?;
-    let payload: &str = row.try_get(3)?;
-    let event = form::event_of(id, kind, payload).map_err(|error| form::at_position(position, &error))?;
-    Ok(Recorded { position, event })
 }
 
 /// Deletes up to `limit` rows that were published before a point in time and that every consumer has passed, and what

@@ -8,7 +8,7 @@ use wallex_core::projector::{Consumer, HeldEvent, PartitionProgress, Projection}
 use wallex_core::time::Timestamp;
 
 use super::error::Stop;
-use super::numbers::Numbers;
+use super::known::Known;
 use super::{SqliteDatabase, checkpoints, held, ledger, outbox, read_model};
 use crate::database::{FEEDER, now};
 
@@ -70,16 +70,16 @@ impl SqliteDatabase {
     }
 
     async fn write_outbox(&self, expected: Position, events: &[Recorded], checkpoint: Position) -> Completion<()> {
-        let work = async |connection: &mut SqliteConnection, numbers: &mut Numbers| {
+        let work = async |connection: &mut SqliteConnection, known: &mut Known| {
             let at = now();
             checkpoints::advance(connection, FEEDER, 0, expected.0, checkpoint.0, at).await?;
-            outbox::insert(connection, numbers, events).await
+            outbox::insert(connection, known, events).await
         };
         self.writer.run(work).await
     }
 
     async fn relay_progress(&self) -> Completion<RelayProgress> {
-        let question = async |connection: &mut SqliteConnection, _: &mut Numbers| {
+        let question = async |connection: &mut SqliteConnection, _: &mut Known| {
             Ok(RelayProgress {
                 checkpoint: checkpoints::read(connection, Consumer::Relay.name()).await?,
                 held_wallets: held::wallets(connection, Consumer::Relay).await?,
@@ -100,7 +100,7 @@ impl SqliteDatabase {
         held: &[HeldEvent],
         released: &[EventId],
     ) -> Completion<()> {
-        let work = async |connection: &mut SqliteConnection, _: &mut Numbers| {
+        let work = async |connection: &mut SqliteConnection, _: &mut Known| {
             let relay = Consumer::Relay;
             checkpoints::advance(connection, relay.name(), 0, expected.0, checkpoint.0, at).await?;
             outbox::record_published(connection, expected, checkpoint, at).await?;
@@ -115,20 +115,20 @@ impl SqliteDatabase {
     }
 
     async fn versions(&self, consumer: Consumer, wallets: &[WalletId]) -> Completion<Vec<Version>> {
-        let question = async |connection: &mut SqliteConnection, _: &mut Numbers| match consumer {
+        let question = async |connection: &mut SqliteConnection, known: &mut Known| match consumer {
             Consumer::ReadModel => Ok(read_model::versions(connection, wallets).await?),
-            Consumer::Ledger => Ok(ledger::versions(connection, wallets).await?),
+            Consumer::Ledger => Ok(ledger::versions(connection, known, wallets).await?),
             Consumer::Relay => Err(Stop::Rejected("the relay projects nothing, so it has no versions".to_owned())),
         };
         self.writer.ask(question).await
     }
 
     async fn project(&self, changes: &Projection, step: Step) -> Completion<()> {
-        let work = async |connection: &mut SqliteConnection, numbers: &mut Numbers| {
+        let work = async |connection: &mut SqliteConnection, known: &mut Known| {
             step.write(connection).await?;
             match changes {
-                Projection::ReadModel(changes) => read_model::apply(connection, numbers, changes).await,
-                Projection::Ledger(entries) => ledger::insert(connection, numbers, entries).await,
+                Projection::ReadModel(changes) => read_model::apply(connection, &mut known.numbers, changes).await,
+                Projection::Ledger(entries) => ledger::insert(connection, known, entries).await,
             }
         };
         let completion = self.writer.run(work).await;
@@ -155,10 +155,7 @@ struct Step {
 impl Step {
     async fn write(&self, connection: &mut SqliteConnection) -> Result<(), Stop> {
         let Self { consumer, at, .. } = *self;
-        for (partition, expected, offset) in &self.checkpoints {
-            checkpoints::advance(connection, consumer.name(), *partition, *expected, *offset, at).await?;
-            checkpoints::record_step(connection, consumer, *partition, *offset, at).await?;
-        }
+        checkpoints::advance_all(connection, consumer, &self.checkpoints, at).await?;
         held::release(connection, consumer, &self.released).await?;
         Ok(held::hold(connection, &self.held, at).await?)
     }

@@ -19,10 +19,14 @@ static INSERT: RowsStatement = RowsStatement::new(
     "",
 );
 
+/// Updates many rows: an UPDATE that joins its VALUES would first copy them into a table of its own. The version that a
+/// row must have is where its creation time stands. A row that is missing is inserted without an owner, which no wallet
+/// is, and found by that.
 static UPDATE: RowsStatement = RowsStatement::new(
-    "UPDATE OR ROLLBACK wallet_states SET version = v.column3, balance = v.column4, updated_us = v.column5 FROM (VALUES",
+    "INSERT INTO wallet_states (wallet, version, balance, updated_us, created_us) VALUES",
     5,
-    ") AS v WHERE wallet_states.wallet = v.column1 AND wallet_states.version = v.column2",
+    "ON CONFLICT (wallet) DO UPDATE SET version = excluded.version, balance = excluded.balance,
+     updated_us = excluded.updated_us WHERE version = excluded.created_us",
 );
 
 /// A row that moves on.
@@ -89,7 +93,7 @@ async fn insert(connection: &mut SqliteConnection, numbers: Vec<i64>, wallets: &
             row.int(*balance);
             row.int(wallet.updated_at.as_micros());
             row.int(wallet.created_at.as_micros());
-            row.text(wallet.owner_id.as_str().to_owned());
+            row.shared_text(Some(wallet.owner_id.to_shared()));
         })
         .await;
     let Err(stopped) = result else { return Ok(()) };
@@ -112,13 +116,13 @@ async fn update(connection: &mut SqliteConnection, updates: &mut [Update<'_>]) -
     let result = UPDATE
         .execute(connection, updates, |update, row| {
             row.int(update.wallet);
-            row.int(update.expected);
             row.int(update.version);
             row.int(update.balance);
             row.int(update.updated_us);
+            row.int(update.expected);
         })
         .await;
-    let Err(stopped) = result else { return Ok(()) };
+    let Err(stopped) = result else { return refuse_missing(connection, updates).await };
     if let Some(error) = stopped.error {
         return Err(Stop::Sql(error));
     }
@@ -130,6 +134,20 @@ async fn update(connection: &mut SqliteConnection, updates: &mut [Update<'_>]) -
         }
     }
     Err(Stop::Rejected("a wallet of the read model is changed twice in one transaction".to_owned()))
+}
+
+/// Refuses updates of rows that were not there.
+async fn refuse_missing(connection: &mut SqliteConnection, updates: &[Update<'_>]) -> Result<(), Stop> {
+    if updates.is_empty() {
+        return Ok(());
+    }
+    let missing: Option<i64> = sqlx::query_scalar("SELECT wallet FROM wallet_states WHERE owner_id = '' LIMIT 1")
+        .fetch_optional(connection)
+        .await?;
+    let Some(missing) = missing else { return Ok(()) };
+    let update = updates.iter().find(|update| update.wallet == missing);
+    let (name, expected) = update.map_or(("?", 0), |update| (update.wallet_id.as_str(), update.expected));
+    Err(Stop::Rejected(format!("wallet {name} is missing in the read model, not at {expected}")))
 }
 
 async fn version_of(connection: &mut SqliteConnection, wallet: i64) -> Result<Option<i64>, sqlx::Error> {

@@ -1,6 +1,6 @@
 //! Statements over many rows at once: the text is built once for each chunk size, so it stays prepared.
 //!
-//! A batch is cut into chunks of 256, 32, 4 and 1 rows. Each statement is one trip to SQLite's thread; the sizes bound
+//! A batch is cut into chunks of 256, 32, 8, 2 and 1 rows. Each statement is one trip to SQLite's thread; the sizes bound
 //! both the number of trips and the number of statements that the connection keeps.
 
 use std::sync::{Arc, OnceLock};
@@ -10,7 +10,7 @@ use sqlx::{Arguments, AssertSqlSafe};
 
 use super::error::Stop;
 
-const CHUNKS: [usize; 4] = [256, 32, 4, 1];
+const CHUNKS: [usize; 5] = [256, 32, 8, 2, 1];
 
 /// A statement whose VALUES list grows with the number of rows.
 pub(super) struct RowsStatement {

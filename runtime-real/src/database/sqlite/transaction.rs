@@ -1,7 +1,7 @@
 //! One transaction of the writer: begun, filled, and ended in exactly one of the four ways a completion knows.
 //!
 //! A transaction that is dropped half way (its task was cancelled) is rolled back before the next one begins. After a
-//! rollback the numbers given in it are forgotten with it.
+//! rollback what was learnt in it is forgotten with it.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use wallex_core::effect::{Completion, Failure, FailureKind};
 
 use super::connection::open_writer;
 use super::error::Stop;
-use super::numbers::Numbers;
+use super::known::Known;
 
 /// The only connection that writes.
 pub(super) struct Writer {
@@ -23,7 +23,7 @@ pub(super) struct Writer {
 struct State {
     /// None after the connection was lost.
     connection: Option<SqliteConnection>,
-    numbers: Numbers,
+    known: Known,
     /// A transaction was begun and not ended.
     begun: bool,
 }
@@ -35,7 +35,7 @@ pub(super) struct Transaction<'w> {
 
 impl Writer {
     pub(super) fn new(path: PathBuf, connection: SqliteConnection) -> Self {
-        let state = State { connection: Some(connection), numbers: Numbers::new(), begun: false };
+        let state = State { connection: Some(connection), known: Known::new(), begun: false };
         Self { path, state: Mutex::new(state) }
     }
 
@@ -60,19 +60,26 @@ impl Writer {
     /// Begins, runs `work` and ends.
     pub(super) async fn run<T>(
         &self,
-        work: impl AsyncFnOnce(&mut SqliteConnection, &mut Numbers) -> Result<T, Stop>,
+        work: impl AsyncFnOnce(&mut SqliteConnection, &mut Known) -> Result<T, Stop>,
     ) -> Completion<T> {
         let mut transaction = match self.begin().await {
             Ok(transaction) => transaction,
             Err(stop) => return stop.completion(),
         };
-        let (connection, numbers) = transaction.parts();
-        let result = work(connection, numbers).await;
+        let (connection, known) = transaction.parts();
+        let result = work(connection, known).await;
         transaction.end(result).await
     }
 
     /// Waits for the transaction that runs, then closes the connection.
     pub(super) async fn close(&self) {
+        let heads = async |connection: &mut SqliteConnection, known: &mut Known| {
+            known.outbox.write(connection).await?;
+            known.ledger.write(connection).await
+        };
+        if !matches!(self.run(heads).await, Completion::Done(())) {
+            tracing::warn!("the last versions were not written; the next start reads them from the rows");
+        }
         let mut state = self.state.lock().await;
         if state.begun {
             state.roll_back().await;
@@ -87,7 +94,7 @@ impl Writer {
     /// Runs a question on the same connection, so that it sees what was written last; it writes nothing.
     pub(super) async fn ask<T>(
         &self,
-        question: impl AsyncFnOnce(&mut SqliteConnection, &mut Numbers) -> Result<T, Stop>,
+        question: impl AsyncFnOnce(&mut SqliteConnection, &mut Known) -> Result<T, Stop>,
     ) -> Completion<T> {
         match self.run(question).await {
             // Nothing was written, so nothing can be unknown.
@@ -105,9 +112,9 @@ impl Transaction<'_> {
         self.parts().0
     }
 
-    pub(super) fn parts(&mut self) -> (&mut SqliteConnection, &mut Numbers) {
+    pub(super) fn parts(&mut self) -> (&mut SqliteConnection, &mut Known) {
         let state = &mut *self.state;
-        (state.connection.as_mut().expect("a transaction has a connection"), &mut state.numbers)
+        (state.connection.as_mut().expect("a transaction has a connection"), &mut state.known)
     }
 
     /// Commits what went well, rolls back what did not.
@@ -144,7 +151,7 @@ impl Transaction<'_> {
 impl State {
     async fn roll_back(&mut self) {
         self.begun = false;
-        self.numbers.clear();
+        self.known.clear();
         if let Some(connection) = &mut self.connection {
             // SQLite may have rolled back by itself; that there is nothing to roll back is no error here.
             let _already_over = sqlx::query("ROLLBACK").execute(connection).await;

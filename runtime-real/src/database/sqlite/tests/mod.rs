@@ -4,5 +4,6 @@ mod contract;
 mod effects;
 mod lists;
 mod progress;
+mod rows;
 mod supported;
 pub(crate) mod world;
