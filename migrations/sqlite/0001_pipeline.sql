@@ -18,7 +18,7 @@ CREATE TABLE wallet_numbers (
 -- event_type: 1 WalletCreated, 2 WalletCredited, 3 WalletDebited. amount is never negative. What stands in
 -- wallet_numbers is not repeated. command_id is NULL when it is the event id with zero in the twelve bits that number a
 -- command's events; transfer_id is NULL on a debit whose transfer is named after it. The view outbox makes the event's
--- JSON of these columns. payload holds it only when they cannot: {"data": …, "metadata": …}.
+-- JSON of these columns: {"data": …, "metadata": …}.
 CREATE TABLE outbox_events (
     position       INTEGER PRIMARY KEY,
     wallet         INTEGER NOT NULL,
@@ -26,16 +26,15 @@ CREATE TABLE outbox_events (
     event_type     INTEGER NOT NULL,
     event_id       BLOB    NOT NULL,
     created_us     INTEGER NOT NULL,
-    amount         INTEGER,
-    balance        INTEGER,
+    amount         INTEGER NOT NULL,
+    balance        INTEGER NOT NULL,
     counterparty   INTEGER,
     command_id     BLOB,
     transfer_id    BLOB,
-    correlation_id TEXT,
+    correlation_id TEXT    NOT NULL,
     description    TEXT,
     owner_id       TEXT,
-    trace_parent   TEXT,
-    payload        TEXT
+    trace_parent   TEXT
 );
 
 -- The last version of each wallet in the outbox. Rows come in version order, so a (wallet, version, type) that is not

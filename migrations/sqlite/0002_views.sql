@@ -77,8 +77,7 @@ SELECT e.position,
        n.wallet_id AS aggregate_id,
        e.event_version,
        CASE e.event_type WHEN 1 THEN 'WalletCreated' WHEN 2 THEN 'WalletCredited' ELSE 'WalletDebited' END AS event_type,
-       coalesce(e.payload,
-           '{"data":{"schemaVersion":2,"walletId":"' || n.wallet_id || '","version":' || e.event_version || ',"occurredAt":"'
+       '{"data":{"schemaVersion":2,"walletId":"' || n.wallet_id || '","version":' || e.event_version || ',"occurredAt":"'
            || strftime('%Y-%m-%dT%H:%M:%S', e.created_us / 1000000, 'unixepoch') || printf('.%06dZ', e.created_us % 1000000)
            || '","currency":"' || n.currency || '","amount":"' || CASE n.scale
                WHEN 0 THEN CAST(e.amount AS TEXT)
@@ -97,14 +96,14 @@ SELECT e.position,
              lower(printf('%s-%s-%s-%s-%s', hex(substr(coalesce(e.transfer_id, e.event_id), 1, 4)), hex(substr(coalesce(e.transfer_id, e.event_id), 5, 2)), hex(substr(coalesce(e.transfer_id, e.event_id), 7, 2)),
              hex(substr(coalesce(e.transfer_id, e.event_id), 9, 2)), hex(substr(coalesce(e.transfer_id, e.event_id), 11))))
              END || '","counterpartyWalletId":"' || (SELECT c.wallet_id FROM wallet_numbers c WHERE c.wallet = e.counterparty) || '"', '')
-           || coalesce(',"description":' || json_quote(e.description), '')
+           || CASE WHEN e.description IS NULL THEN '' ELSE ',"description":' || json_quote(e.description) END
            || '},"metadata":{"commandId":"' || CASE
                WHEN e.command_id IS NOT NULL THEN lower(printf('%s-%s-%s-%s-%s', hex(substr(e.command_id, 1, 4)), hex(substr(e.command_id, 5, 2)), hex(substr(e.command_id, 7, 2)),
              hex(substr(e.command_id, 9, 2)), hex(substr(e.command_id, 11))))
                ELSE lower(printf('%s-%s-%s000-%s-%s', hex(substr(e.event_id, 1, 4)), hex(substr(e.event_id, 5, 2)),
                  substr(hex(substr(e.event_id, 7, 1)), 1, 1), hex(substr(e.event_id, 9, 2)), hex(substr(e.event_id, 11))))
            END || '","correlationId":"' || e.correlation_id
-           || coalesce('","traceparent":"' || e.trace_parent, '') || '"}}') AS payload,
+           || coalesce('","traceparent":"' || e.trace_parent, '') || '"}}' AS payload,
        strftime('%Y-%m-%dT%H:%M:%S', e.created_us / 1000000, 'unixepoch') || printf('.%06dZ', e.created_us % 1000000) AS created_at
 FROM outbox_events e
 JOIN wallet_numbers n ON n.wallet = e.wallet;

@@ -38,11 +38,18 @@ measure_scale() {
     wallex_up "$data"
     say "  building the read side"
     read -r behind left drain <<<"$(CATCH_UP_NANOS=300000000000 catch_up)"
+    # The whole service, read side and all.
+    stop "$wallex_pid"
+    start_seconds wallex_up "$data"
+    local whole="$took" resident_whole
+    resident_whole="$(awk '/^VmRSS/ { print $2 / 1024 }' "/proc/$wallex_pid/status")"
+    say "  started with its read side in $whole s, $resident_whole MiB resident"
     awk -v wallets="$SCALE_WALLETS" -v events="$SCALE_EVENTS" -v bytes="$(du -sb "$data/journal" | cut -f1)" \
         -v start="$with_snapshot" -v without="$without" -v resident="$resident" \
-        -v drained="$((behind - left))" -v took="$drain" 'BEGIN {
+        -v drained="$((behind - left))" -v took="$drain" -v whole="$whole" -v resident_whole="$resident_whole" 'BEGIN {
         printf "{\"subject\":\"scale\",\"wallets\":%d,\"events\":%d,\"journal_bytes\":%d,\"start_s\":%.3f," \
-            "\"start_without_snapshot_s\":%.3f,\"resident_mib\":%.0f,\"drained_per_second\":%.0f}\n",
-            wallets, events, bytes, start, without, resident, drained / took
+            "\"start_without_snapshot_s\":%.3f,\"resident_mib\":%.0f,\"drained_per_second\":%.0f," \
+            "\"start_whole_s\":%.3f,\"resident_whole_mib\":%.0f}\n",
+            wallets, events, bytes, start, without, resident, drained / took, whole, resident_whole
     }' >>"$BENCH_DIR/results.jsonl"
 }

@@ -142,13 +142,17 @@ fn projections(document: &Document) -> Vec<Aim> {
 
 fn scale(document: &Document) -> Option<Aim> {
     let scale = document.scale.as_ref()?;
+    let (start, resident) = match (scale.start_whole_s, scale.resident_whole_mib) {
+        (Some(start), Some(resident)) => (start, resident),
+        (_, _) => (scale.start_s, scale.resident_mib),
+    };
     Some(Aim {
         wanted: format!(
             "{} wallets, {} events: start below 5 s from a snapshot",
             grouped(scale.wallets as f64),
             grouped(scale.events as f64)
         ),
-        measured: format!("{:.1} s, {} MiB resident", scale.start_s, grouped(scale.resident_mib)),
-        met: scale.start_s < 5.0,
+        measured: format!("{start:.1} s, {} MiB resident", grouped(resident)),
+        met: start < 5.0,
     })
 }

@@ -103,6 +103,12 @@ pub struct Scale {
     pub resident_mib: f64,
     /// Events for each second in which the read side was built from nothing.
     pub drained_per_second: f64,
+    /// Seconds from the start of the process until it answers, with its read side complete.
+    #[serde(default)]
+    pub start_whole_s: Option<f64>,
+    /// Resident memory right after that start, in MiB.
+    #[serde(default)]
+    pub resident_whole_mib: Option<f64>,
 }
 
 /// Operations of a machine on one core, without IO.

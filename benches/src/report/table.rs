@@ -168,6 +168,10 @@ fn threads(one: &Measurement) -> Option<Vec<String>> {
 
 fn scale(out: &mut String, document: &Document) {
     let Some(scale) = &document.scale else { return };
+    let whole = [
+        ("start with the read side", scale.start_whole_s.map(|seconds| format!("{seconds:.2} s"))),
+        ("resident memory then", scale.resident_whole_mib.map(|mib| format!("{} MiB", grouped(mib)))),
+    ];
     let rows = [
         ("wallets", grouped(scale.wallets as f64)),
         ("events", grouped(scale.events as f64)),
@@ -177,7 +181,9 @@ fn scale(out: &mut String, document: &Document) {
         ("resident memory after the start", format!("{} MiB", grouped(scale.resident_mib))),
         ("read side built from nothing", format!("{} events/s", grouped(scale.drained_per_second))),
     ];
-    let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    let whole = whole.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let rows: Vec<Vec<String>> =
+        rows.into_iter().chain(whole).map(|(name, value)| vec![name.to_owned(), value]).collect();
     section(out, "Much data", &["", "measured"], &rows);
 }
 

@@ -13,7 +13,7 @@ use wallex_core::event::Event;
 use wallex_core::id::OwnerId;
 use wallex_core::projector::Consumer;
 
-use super::columns::{OutboxColumns, decoded};
+use super::columns::OutboxColumns;
 use super::fold::{LedgerRow, LedgerSums, Row};
 use super::progress::{Progress, Reached};
 
@@ -285,7 +285,7 @@ impl Tables {
     /// Whatever SQLite says.
     pub async fn outbox_after(&mut self, position: u64) -> Result<Vec<OutboxRow>, sqlx::Error> {
         let rows = sqlx::query(
-            "SELECT position, wallet, event_version, event_type, event_id, payload, created_us, amount, balance, \
+            "SELECT position, wallet, event_version, event_type, event_id, created_us, amount, balance, \
              counterparty, command_id, transfer_id, correlation_id, description, owner_id, trace_parent \
              FROM outbox_events WHERE position > ?1 ORDER BY position LIMIT ?2",
         )
@@ -298,11 +298,9 @@ impl Tables {
 
     fn outbox_row(&self, row: &SqliteRow) -> Result<OutboxRow, sqlx::Error> {
         let code: u8 = row.try_get(3)?;
-        let payload: Option<&str> = row.try_get(5)?;
-        let event = match (id(row, 4)?, payload) {
-            (None, _) => Err("the event id has no 16 bytes".to_owned()),
-            (Some(event_id), Some(payload)) => decoded(event_id, code, payload),
-            (Some(event_id), None) => self.event(row, event_id, code)?,
+        let event = match id(row, 4)? {
+            Some(event_id) => self.event(row, event_id, code)?,
+            None => Err("the event id has no 16 bytes".to_owned()),
         };
         let wallet_id = self.wallet_id(row.try_get(1)?).unwrap_or_default().to_owned();
         Ok(OutboxRow { position: unsigned(row, 0)?, identity: (wallet_id, unsigned(row, 2)?, code), event })
@@ -315,27 +313,26 @@ impl Tables {
     /// The event that the columns of a row stand for.
     fn event(&self, row: &SqliteRow, event_id: [u8; 16], code: u8) -> Result<Result<Event, String>, sqlx::Error> {
         let wallet: i64 = row.try_get(1)?;
-        let (amount, balance): (Option<i64>, Option<i64>) = (row.try_get(7)?, row.try_get(8)?);
-        let (Some(numbered), Some(amount), Some(balance)) = (self.numbers.get(&wallet), amount, balance) else {
-            return Ok(Err("the row has no wallet or no sums".to_owned()));
+        let Some(numbered) = self.numbers.get(&wallet) else {
+            return Ok(Err("the row has no wallet".to_owned()));
         };
-        let counterparty: Option<i64> = row.try_get(9)?;
+        let counterparty: Option<i64> = row.try_get(8)?;
         let columns = OutboxColumns {
             event_id,
             code,
             wallet_id: &numbered.wallet_id,
             currency: &numbered.currency,
             version: unsigned(row, 2)?,
-            occurred_us: row.try_get(6)?,
-            amount,
-            balance,
+            occurred_us: row.try_get(5)?,
+            amount: row.try_get(6)?,
+            balance: row.try_get(7)?,
             counterparty: self.wallet_id(counterparty),
-            command_id: id(row, 10)?.unwrap_or_else(|| command_of(event_id)),
-            transfer_id: id(row, 11)?.unwrap_or(event_id),
-            correlation_id: row.try_get(12)?,
-            description: row.try_get(13)?,
-            owner_id: row.try_get(14)?,
-            trace_parent: row.try_get(15)?,
+            command_id: id(row, 9)?.unwrap_or_else(|| command_of(event_id)),
+            transfer_id: id(row, 10)?.unwrap_or(event_id),
+            correlation_id: row.try_get(11)?,
+            description: row.try_get(12)?,
+            owner_id: row.try_get(13)?,
+            trace_parent: row.try_get(14)?,
         };
         if counterparty.is_some() && columns.counterparty.is_none() {
             return Ok(Err("the counterparty has no wallet".to_owned()));

@@ -15,7 +15,7 @@ use wallex_core::projector::{Consumer, partition_of};
 use wallex_core::time::Timestamp;
 
 use super::error::{DatabaseError, Stop};
-use super::form::{count, int};
+use super::form::{count, int, minor_units};
 use super::heads::Arrival;
 use super::known::Known;
 use super::outbox_row::{self, OutboxRow, columns};
@@ -23,8 +23,8 @@ use super::rows::RowsStatement;
 
 static INSERT: RowsStatement = RowsStatement::new(
     "INSERT OR ROLLBACK INTO outbox_events (position, wallet, event_version, event_type, event_id, created_us, amount,
-     balance, counterparty, command_id, transfer_id, correlation_id, description, owner_id, trace_parent, payload) VALUES",
-    16,
+     balance, counterparty, command_id, transfer_id, correlation_id, description, owner_id, trace_parent) VALUES",
+    15,
     "",
 );
 
@@ -48,7 +48,9 @@ pub(super) async fn insert(
         // Each event has its own wallet's number, and its counterparty's after it.
         let Some(wallet) = numbers.next() else { break };
         let counterparty = event.transfer().and_then(|_| numbers.next());
-        rows.push(OutboxRow { position: *position, event, wallet, counterparty });
+        let amount = minor_units(event.amount, &event.wallet_id, event.version)?;
+        let balance = minor_units(event.balance, &event.wallet_id, event.version)?;
+        rows.push(OutboxRow { position: *position, event, wallet, counterparty, amount, balance });
     }
     let arrivals =
         rows.iter().map(|row| Arrival { wallet: row.wallet, id: &row.event.wallet_id, version: row.event.version });

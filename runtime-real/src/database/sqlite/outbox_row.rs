@@ -1,8 +1,7 @@
 //! One event as a row of `outbox_events`, and back.
 //!
 //! The row holds what the wallet's entry in `wallet_numbers` does not say: a fifth of the bytes of the event's JSON, and
-//! every byte of a row is written twice, into the WAL and into the file. The view `outbox` shows the JSON. A sum that an
-//! integer column does not hold (only a currency with four decimal places can have one) keeps the JSON in the row.
+//! every byte of a row is written twice, into the WAL and into the file. The view `outbox` shows the JSON.
 
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -20,14 +19,14 @@ use super::rows::Row;
 /// counterparty.
 macro_rules! columns {
     () => {
-        "e.position, e.event_type, e.event_id, e.payload, n.wallet_id, e.event_version, e.created_us, n.currency, e.amount,
+        "e.position, e.event_type, e.event_id, n.wallet_id, e.event_version, e.created_us, n.currency, e.amount,
          e.balance, c.wallet_id, e.command_id, e.transfer_id, e.correlation_id, e.description, e.owner_id, e.trace_parent"
     };
 }
 pub(super) use columns;
 
 /// How many columns those are.
-pub(super) const COLUMNS: usize = 17;
+pub(super) const COLUMNS: usize = 16;
 
 /// An event with its numbers.
 pub(super) struct OutboxRow<'e> {
@@ -35,25 +34,20 @@ pub(super) struct OutboxRow<'e> {
     pub(super) event: &'e Event,
     pub(super) wallet: i64,
     pub(super) counterparty: Option<i64>,
+    pub(super) amount: i64,
+    pub(super) balance: i64,
 }
 
 impl OutboxRow<'_> {
     /// Adds the columns of the row, in the order of the statement that inserts.
     pub(super) fn bind(&self, row: &mut Row) {
-        let Self { position, event, wallet, counterparty } = *self;
+        let Self { position, event, wallet, counterparty, amount, balance } = *self;
         row.int(int(position.0));
         row.int(wallet);
         row.int(int(event.version.0));
         row.int(form::event_type_code(event.event_type()));
         row.bytes(event.event_id.as_bytes());
         row.int(event.occurred_at.as_micros());
-        let sums = (i64::try_from(event.amount.minor_units()), i64::try_from(event.balance.minor_units()));
-        let (Ok(amount), Ok(balance)) = sums else {
-            for _ in 0..9 {
-                row.optional_int(None);
-            }
-            return row.text(form::payload_of(event));
-        };
         row.int(amount);
         row.int(balance);
         row.optional_int(counterparty);
@@ -67,7 +61,6 @@ impl OutboxRow<'_> {
         };
         row.shared_text(owner);
         row.shared_text(event.trace_parent.as_ref().map(TraceParent::to_shared));
-        row.optional_int(None);
     }
 }
 
@@ -91,24 +84,20 @@ pub(super) fn recorded(row: &SqliteRow) -> Result<Recorded, DatabaseError> {
 
 fn event(row: &SqliteRow) -> Result<Event, DatabaseError> {
     let kind = form::event_type_of(row.try_get(1)?)?;
-    let id: &[u8] = row.try_get(2)?;
-    if let Some(payload) = row.try_get::<Option<&str>, _>(3)? {
-        return form::event_of(id, kind, payload);
-    }
-    let event_id = EventId::from_bytes(form::uuid_bytes(id)?);
-    let currency = form::currency(row.try_get(7)?)?;
-    let correlation: &str = row.try_get(13)?;
-    let description: Option<&str> = row.try_get(14)?;
-    let trace_parent: Option<&str> = row.try_get(16)?;
-    let command: Option<&[u8]> = row.try_get(11)?;
+    let event_id = EventId::from_bytes(form::uuid_bytes(row.try_get(2)?)?);
+    let currency = form::currency(row.try_get(6)?)?;
+    let correlation: &str = row.try_get(12)?;
+    let description: Option<&str> = row.try_get(13)?;
+    let trace_parent: Option<&str> = row.try_get(15)?;
+    let command: Option<&[u8]> = row.try_get(10)?;
     Ok(Event {
         event_id,
-        wallet_id: form::wallet_id(row.try_get(4)?)?,
-        version: Version(count(row.try_get(5)?)),
-        occurred_at: Timestamp::from_micros(row.try_get(6)?),
+        wallet_id: form::wallet_id(row.try_get(3)?)?,
+        version: Version(count(row.try_get(4)?)),
+        occurred_at: Timestamp::from_micros(row.try_get(5)?),
         currency,
-        amount: Money::from_minor_units(row.try_get(8)?, currency),
-        balance: Money::from_minor_units(row.try_get(9)?, currency),
+        amount: Money::from_minor_units(row.try_get(7)?, currency),
+        balance: Money::from_minor_units(row.try_get(8)?, currency),
         description: description.map(Into::into),
         fact: fact(row, kind, event_id)?,
         command_id: match command {
@@ -122,8 +111,8 @@ fn event(row: &SqliteRow) -> Result<Event, DatabaseError> {
 }
 
 fn fact(row: &SqliteRow, kind: EventType, event_id: EventId) -> Result<Fact, DatabaseError> {
-    let counterparty: Option<&str> = row.try_get(10)?;
-    let transfer_id: Option<&[u8]> = row.try_get(12)?;
+    let counterparty: Option<&str> = row.try_get(9)?;
+    let transfer_id: Option<&[u8]> = row.try_get(11)?;
     let transfer = match counterparty {
         None => None,
         Some(counterparty) => Some(TransferLeg {
@@ -135,7 +124,7 @@ fn fact(row: &SqliteRow, kind: EventType, event_id: EventId) -> Result<Fact, Dat
         }),
     };
     Ok(match kind {
-        EventType::WalletCreated => Fact::Created { owner_id: form::owner_id(row.try_get(15)?)? },
+        EventType::WalletCreated => Fact::Created { owner_id: form::owner_id(row.try_get(14)?)? },
         EventType::WalletCredited => Fact::Credited { transfer },
         EventType::WalletDebited => Fact::Debited { transfer },
     })

@@ -3,6 +3,8 @@
 use wallex_core::effect::{Completion, Effect, Failure, FailureKind, Input};
 use wallex_core::event::{Recorded, codec};
 use wallex_core::id::{Position, Version};
+use wallex_core::limits::BALANCE_MAX;
+use wallex_core::money::Money;
 use wallex_core::projector::{Consumer, Projection};
 
 use super::world::{EFFECT, World, at, changes, database, entries, id};
@@ -51,26 +53,21 @@ async fn the_payload_of_a_row_is_the_json_of_its_event() {
         let (data, metadata) = (String::from_utf8(data).unwrap(), String::from_utf8(metadata).unwrap());
         assert_eq!(*payload, format!(r#"{{"data":{data},"metadata":{metadata}}}"#));
     }
-    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox_events WHERE payload IS NOT NULL")
-        .fetch_one(&database.readers)
-        .await
-        .unwrap();
-    assert_eq!(kept, 0);
 }
 
 #[tokio::test]
-async fn a_sum_beyond_an_integer_column_passes_the_outbox_whole() {
+async fn the_largest_sum_passes_the_outbox_whole() {
     let (_directory, database) = database().await;
     let mut world = World::default();
-    world.create("clf", "owner-1", "CLF", i64::MAX);
+    world.create("clf", "owner-1", "CLF", 1);
     let mut log = world.log.clone();
     let event = &mut log[0].event;
-    event.balance = event.balance.plus(event.balance).expect("below the bound of money");
+    event.balance = Money::parse(&BALANCE_MAX.to_string(), event.currency).unwrap();
     event.amount = event.balance;
     assert_eq!(database.do_write(0, log.clone()).await, Completion::Done(()));
     assert_eq!(read_outbox(&database).await, log);
     let payload: String = sqlx::query_scalar("SELECT payload FROM outbox").fetch_one(&database.readers).await.unwrap();
-    assert!(payload.contains("1844674407370955.1614"), "{payload}");
+    assert!(payload.contains(r#""balance":"900000000000000.0000""#), "{payload}");
 }
 
 #[tokio::test]
