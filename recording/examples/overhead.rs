@@ -91,12 +91,13 @@ fn main() -> std::io::Result<()> {
     let requests: Vec<Request> = (0..COMMANDS).map(request).collect();
     let directory = std::env::temp_dir().join(format!("wallex-overhead-{}", std::process::id()));
     let (mut plain, mut recorded) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let (took, answered) = run(RecordedNode::plain(Config::default(), START), &requests);
         assert_eq!(answered, COMMANDS);
         plain.push(took);
+        let parent = directory.join(round.to_string());
         let (node, recorder) =
-            RecordedNode::recorded(Config::default(), START, &directory, "commands", Limits::default())?;
+            RecordedNode::recorded(Config::default(), START, &parent, "commands", Limits::default())?;
         let (took, answered) = run(node, &requests);
         assert_eq!(answered, COMMANDS);
         recorded.push(took);
