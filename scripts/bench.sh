@@ -4,6 +4,7 @@
 #   ./scripts/bench.sh              the comparison: every subject at 1, 16, 64 and 256 connections (about 7 minutes)
 #   ./scripts/bench.sh --quick      the same with short runs, to see that it works; the figures are rough
 #   ./scripts/bench.sh --scale      start-up and memory with a million wallets and ten million events
+#   ./scripts/bench.sh --production the production profile with all its servers under `wallex load` (bench/production.sh)
 #   ./scripts/bench.sh --publish    also writes docs/performance.json, docs/performance.svg and the tables in
 #                                   docs/PERFORMANCE.md
 #   ./scripts/bench.sh --only=machine,in-process,empty,wallex,postgres     some of these only
@@ -41,6 +42,7 @@ for argument in "$@"; do
             SCALE_WALLETS=100000 SCALE_EVENTS=1000000
             ;;
         --scale) scale=true ;;
+        --production) shift; exec ./scripts/bench/production.sh "$@" ;;
         --publish) publish=true ;;
         --no-build) build=false ;;
         --only=*) only="${argument#--only=}" ;;

@@ -52,6 +52,10 @@ failed=0
 # The summaries are repeated at the end, so that a result is never buried under what the tests print.
 cargo test --workspace --no-fail-fast 2>&1 | tee "$log" || failed=1
 
+# The deliberate bugs are compiled in here and nowhere else.
+step "deliberate bugs"
+timeout 900 cargo test -p wallex-sim-tests --features mutants --test mutants 2>&1 | tee -a "$log" || failed=1
+
 if [ "$fast" = false ]; then
     step "documentation"
     RUSTDOCFLAGS="--cfg madsim -D warnings" cargo doc --workspace --no-deps --quiet || failed=1

@@ -98,6 +98,14 @@ impl Awaiting {
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
         let deadline = self.effect.map(|(_, deadline)| deadline);
         let backoff = (self.effect.is_none() && self.not_before > self.now).then_some(self.not_before);
-        [deadline, backoff, self.poll_at].into_iter().flatten().min()
+        earliest(earliest(deadline, backoff), self.poll_at)
+    }
+}
+
+/// The earlier of two times, where there are any.
+pub(crate) fn earliest<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }

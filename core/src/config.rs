@@ -15,6 +15,20 @@ pub enum IdempotencyMode {
     Separate,
 }
 
+/// How long effects gather before they are asked for, where each of them costs a server much more than one more thing in
+/// it. Nothing gathers by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gathering {
+    /// New keys wait while a reservation is under way, but no longer than this; they go together then.
+    pub reservations: Duration,
+    /// Answers that events vouch for, and that nobody waits for, are stored together so long after the first of them.
+    pub answers: Duration,
+    /// The feeder's shortest wait after a batch that was not full.
+    pub feeder: Duration,
+    /// A projector's wait after a batch that was not full.
+    pub projectors: Duration,
+}
+
 /// The settings of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
@@ -44,6 +58,9 @@ pub struct Config {
     pub hash_seed: u64,
     /// Whether other instances run feeder and relay too, so that one of them is to lead.
     pub leadership: bool,
+    /// What waits for more of its kind.
+    #[serde(default)]
+    pub gathering: Gathering,
     /// Which of the pipeline's machines this node runs.
     pub roles: Roles,
 }
@@ -74,6 +91,7 @@ impl Default for Config {
             takeover_after: limits::REQUEST_TIMEOUT * 3,
             hash_seed: 0,
             leadership: false,
+            gathering: Gathering::default(),
             roles: Roles { feeder: false, relay: false, projectors: false },
         }
     }

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -150,10 +151,10 @@ pub enum Effect {
     /// Append events to one or more streams, and idempotency records, all or nothing, durably.
     Append(EffectId, Arc<Append>),
     /// Store final answers under keys that were reserved before. `Conflict`: at least one was not stored because its
-    /// reservation is held by somebody else now ([`KeyRecord::held_since`]); the others are.
+    /// reservation is held by somebody else now ([`KeyRecord::held_by`]); the others are.
     StoreAnswers(EffectId, Vec<KeyRecord>),
-    /// Forget reservations, where they are still held by these commands, which are known not to have happened. Needs no
-    /// completion.
+    /// Forget reservations that these attempts have made and still hold, because their commands are known not to have
+    /// happened. What was taken over stays: the first attempt may have happened. Needs no completion.
     ReleaseKeys(Vec<(KeyHash, CommandId)>),
 
     /// Take or extend the lead of the pipeline among all instances until a point in time.
@@ -293,14 +294,14 @@ pub enum Effect {
 pub struct Reserve {
     /// Key and payload.
     pub idempotency: Idempotency,
-    /// The command that would run under it.
+    /// The command that would run under it. Whatever becomes of the key, it also names this attempt
+    /// ([`KeyRecord::held_by`]).
     pub command_id: CommandId,
-    /// When the reservation is made.
-    pub now: Timestamp,
-    /// A pending reservation from before this time belongs to a dead attempt and is taken over.
-    pub dead_before: Timestamp,
-    /// When the record may be forgotten.
-    pub expires_at: Timestamp,
+    /// A pending reservation that is as old as this, by the clock of the store, belongs to a dead attempt and is taken over.
+    /// A duration and no time: the clocks of those who ask may say anything.
+    pub dead_after: Duration,
+    /// How long the record is kept.
+    pub kept_for: Duration,
 }
 
 /// What was found under a key.
@@ -319,7 +320,7 @@ pub enum Reservation {
         fingerprint: Fingerprint,
         /// The command it ran as.
         command_id: CommandId,
-        /// When it was first reserved.
+        /// When it was first reserved, by the clock of the store.
         reserved_at: Timestamp,
     },
     /// An answer.
@@ -378,10 +379,10 @@ pub struct KeyRecord {
     pub command_id: CommandId,
     /// When it may be forgotten.
     pub expires_at: Timestamp,
-    /// The time of the reservation or takeover under which it was decided: whoever took the key over since may decide
-    /// otherwise, and then this answer must not be stored. Nothing for an answer that the event store vouches for.
+    /// The attempt ([`Reserve::command_id`]) that reserved the key or took it over, and decided: whoever took it over since
+    /// may decide otherwise, and then this answer must not be stored. Nothing for an answer that the event store vouches for.
     #[serde(default)]
-    pub held_since: Option<Timestamp>,
+    pub held_by: Option<CommandId>,
     /// The answer to replay.
     pub answer: FinalAnswer,
 }

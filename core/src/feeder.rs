@@ -23,6 +23,7 @@ pub(crate) struct Feeder {
     head: Position,
     awaiting: Awaiting,
     written: Option<(Position, Arc<Vec<Recorded>>)>,
+    pace_min: Duration,
     pub(crate) effects: EffectQueue,
 }
 
@@ -39,13 +40,14 @@ enum State {
 }
 
 impl Feeder {
-    pub(crate) fn new(now: Timestamp, machine: u64) -> Self {
+    pub(crate) fn new(now: Timestamp, machine: u64, gathering: Duration) -> Self {
         Self {
             state: State::Starting,
             checkpoint: Position(0),
             head: Position(0),
             awaiting: Awaiting::new(now),
             written: None,
+            pace_min: gathering.max(FEEDER_PACE_MIN),
             effects: EffectQueue::new(machine),
         }
     }
@@ -128,7 +130,8 @@ impl Feeder {
                 self.checkpoint = events.last().map_or(before, |recorded| recorded.position);
                 self.awaiting.succeeded();
                 if events.len() < PIPELINE_BATCH_MAX {
-                    self.awaiting.pause(pace_after(events.len()));
+                    self.awaiting.pause(pace_after(self.pace_min, events.len()));
+                    self.rest_if_caught_up();
                 }
                 self.written = Some((before, events));
             }
@@ -136,6 +139,15 @@ impl Feeder {
             (Completion::Done(()) | Completion::Conflict | Completion::Failed(_) | Completion::Unknown, _) => {
                 self.start_again();
             }
+        }
+    }
+
+    /// A batch that was not full had all that there was. What came since has been hinted at; a hint that was missed is made
+    /// good for by the next poll.
+    fn rest_if_caught_up(&mut self) {
+        if self.head <= self.checkpoint {
+            self.awaiting.poll_later();
+            self.state = State::Idle;
         }
     }
 
@@ -184,9 +196,9 @@ impl Feeder {
 }
 
 /// How long to wait after a batch of this many events.
-fn pace_after(events: usize) -> Duration {
+fn pace_after(min: Duration, events: usize) -> Duration {
     let of_events = FEEDER_PACE_PER_EVENT.saturating_mul(u32::try_from(events).unwrap_or(u32::MAX));
-    FEEDER_PACE_MAX.min(FEEDER_PACE_MIN.saturating_add(of_events))
+    FEEDER_PACE_MAX.min(min.saturating_add(of_events))
 }
 
 #[cfg(test)]
@@ -195,6 +207,7 @@ mod tests {
 
     #[test]
     fn a_lone_event_is_followed_by_a_short_wait_and_a_flood_by_a_bounded_one() {
+        let pace_after = |events| super::pace_after(FEEDER_PACE_MIN, events);
         assert_eq!(pace_after(1), Duration::from_micros(10_020));
         assert_eq!(pace_after(1_000), Duration::from_millis(30));
         assert_eq!(pace_after(PIPELINE_BATCH_MAX), FEEDER_PACE_MAX);

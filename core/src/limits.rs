@@ -43,8 +43,8 @@ pub const LEASE_DURATION: Duration = Duration::from_secs(10);
 /// A quiet wallet's lease is given back after this time.
 pub const LEASE_LINGER: Duration = Duration::from_secs(2);
 /// How often a denied lease is asked for again before the command goes on without it: the expected revision, not
-/// the lease, keeps the money right.
-pub const LEASE_ATTEMPTS_MAX: u32 = 5;
+/// the lease, keeps the money right. Few: who holds a busy wallet keeps it for longer than anybody should wait.
+pub const LEASE_ATTEMPTS_MAX: u32 = 2;
 /// How long the lead of the pipeline lasts without renewal.
 pub const LEADERSHIP_DURATION: Duration = Duration::from_secs(5);
 /// How often the lead is renewed by who has it, and asked for by who has not.
@@ -54,6 +54,9 @@ pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
 /// A takeover of a dead idempotency record looks this much further back than the record's own time, because clocks
 /// of two instances may differ.
 pub const TAKEOVER_CLOCK_MARGIN: Duration = Duration::from_secs(600);
+
+/// Answers that gather before they are stored, at most.
+pub const ANSWERS_TOGETHER_MAX: usize = 512;
 
 /// Events read from the log, written to the outbox, or published at once.
 pub const PIPELINE_BATCH_MAX: usize = 4_096;

@@ -7,15 +7,26 @@
 use std::fmt;
 
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::currency::Currency;
 use crate::limits::{AMOUNT_MAX, BALANCE_MAX};
 
 /// A sum of money in the scale of its currency: a balance, or a signed ledger amount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize)]
 #[serde(transparent)]
 pub struct Money(Decimal);
+
+/// Text for people; for anything else (a hash over the data) the number as it is.
+impl Serialize for Money {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            Serialize::serialize(&self.0, serializer)
+        } else {
+            (self.0.mantissa(), self.0.scale()).serialize(serializer)
+        }
+    }
+}
 
 /// A positive sum that a request names, at most [`AMOUNT_MAX`] units, before the currency of its wallet is known:
 /// [`Amount::in_currency`] turns it into [`Money`] or refuses digits that the currency does not have.

@@ -10,6 +10,7 @@
 //!
 //! The node never asks for time, randomness or IO. The same inputs at the same times give the same effects (INV-13).
 
+use crate::awaiting::earliest;
 use crate::command::{CommandMachine, Completed, TimerReason};
 use crate::config::Config;
 use crate::effect::{Completion, Effect, EffectQueue, Input};
@@ -62,15 +63,16 @@ impl Node {
     /// A node that begins now.
     #[must_use]
     pub fn new(config: Config, now: Timestamp) -> Self {
-        let (roles, seed) = (config.roles, config.hash_seed);
+        let (roles, seed, gathering) = (config.roles, config.hash_seed, config.gathering);
+        let projector = |consumer, machine| Projector::new(consumer, now, machine, seed, gathering.projectors);
         let led = config.leadership && (roles.feeder || roles.relay);
         Self {
             commands: CommandMachine::new(config, now, COMMANDS),
             leadership: led.then(|| Leadership::new(now, LEADERSHIP)),
-            feeder: roles.feeder.then(|| Feeder::new(now, FEEDER)),
+            feeder: roles.feeder.then(|| Feeder::new(now, FEEDER, gathering.feeder)),
             relay: roles.relay.then(|| Relay::new(now, RELAY)),
-            read_model: roles.projectors.then(|| Projector::new(Consumer::ReadModel, now, READ_MODEL, seed)),
-            ledger: roles.projectors.then(|| Projector::new(Consumer::Ledger, now, LEDGER, seed)),
+            read_model: roles.projectors.then(|| projector(Consumer::ReadModel, READ_MODEL)),
+            ledger: roles.projectors.then(|| projector(Consumer::Ledger, LEDGER)),
         }
     }
 
@@ -235,15 +237,14 @@ impl Node {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Timestamp, TimerReason)> {
         let leads = self.leads();
-        let polls = [
-            self.leadership.as_ref().and_then(Leadership::poll_timeout),
-            self.feeder.as_ref().filter(|_| leads).and_then(Feeder::poll_timeout),
-            self.relay.as_ref().filter(|_| leads).and_then(Relay::poll_timeout),
-            self.read_model.as_ref().and_then(Projector::poll_timeout),
-            self.ledger.as_ref().and_then(Projector::poll_timeout),
-        ];
-        let pipeline = polls.into_iter().flatten().min().map(|at| (at, TimerReason::Poll));
-        [self.commands.poll_timeout(), pipeline].into_iter().flatten().min()
+        let mut pipeline = self.leadership.as_ref().and_then(Leadership::poll_timeout);
+        if leads {
+            pipeline = earliest(pipeline, self.feeder.as_ref().and_then(Feeder::poll_timeout));
+            pipeline = earliest(pipeline, self.relay.as_ref().and_then(Relay::poll_timeout));
+        }
+        pipeline = earliest(pipeline, self.read_model.as_ref().and_then(Projector::poll_timeout));
+        pipeline = earliest(pipeline, self.ledger.as_ref().and_then(Projector::poll_timeout));
+        earliest(self.commands.poll_timeout(), pipeline.map(|at| (at, TimerReason::Poll)))
     }
 
     /// Time has passed.

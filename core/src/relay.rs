@@ -27,6 +27,8 @@ pub(crate) struct Relay {
     held_wallets: BTreeSet<WalletId>,
     /// Rows that the feeder has just written, without a gap: the next batches, without reading them back.
     pushed: VecDeque<(Position, Arc<Vec<Recorded>>)>,
+    /// The last row that the feeder of this node has written: up to there the outbox is known.
+    filled: Position,
     retries: BTreeSet<WalletId>,
     attempts: u32,
     awaiting: Awaiting,
@@ -66,6 +68,7 @@ impl Relay {
             checkpoint: Position(0),
             held_wallets: BTreeSet::new(),
             pushed: VecDeque::new(),
+            filled: Position(0),
             retries: BTreeSet::new(),
             attempts: 0,
             awaiting: Awaiting::new(now),
@@ -83,6 +86,7 @@ impl Relay {
         if matches!(self.state, State::Idle) {
             self.state = State::Behind;
         }
+        self.filled = rows.last().map_or(self.filled, |row| row.position);
         let next = match (&self.state, self.pushed.back()) {
             (_, Some((_, last))) => last.last().map(|row| row.position),
             (State::Publishing(batch) | State::Announcing(batch) | State::Marking(batch), None) => {
@@ -262,6 +266,11 @@ impl Relay {
                 }
                 self.awaiting.succeeded();
                 self.state = State::Behind;
+                // Rows that somebody else has written meanwhile are found by the next poll.
+                if self.checkpoint == self.filled {
+                    self.awaiting.poll_later();
+                    self.state = State::Idle;
+                }
             }
             (Completion::Done(()) | Completion::Conflict | Completion::Failed(_) | Completion::Unknown, _) => {
                 self.start_again();

@@ -57,15 +57,15 @@ impl Timestamp {
         let days = self.0.div_euclid(MICROS_PER_DAY);
         let micros_of_day = self.0.rem_euclid(MICROS_PER_DAY);
         let (year, month, day) = civil_from_days(days);
-        let seconds = micros_of_day / 1_000_000;
+        let (seconds, micros) = ((micros_of_day / 1_000_000) as u32, (micros_of_day % 1_000_000) as u32);
         let mut text = *b"0000-00-00T00:00:00.000000Z";
-        write_padded(&mut text[0..4], year);
-        write_padded(&mut text[5..7], month);
-        write_padded(&mut text[8..10], day);
+        write_padded(&mut text[0..4], year.rem_euclid(10_000) as u32);
+        write_padded(&mut text[5..7], month as u32);
+        write_padded(&mut text[8..10], day as u32);
         write_padded(&mut text[11..13], seconds / 3_600);
         write_padded(&mut text[14..16], seconds / 60 % 60);
         write_padded(&mut text[17..19], seconds % 60);
-        write_padded(&mut text[20..26], micros_of_day % 1_000_000);
+        write_padded(&mut text[20..26], micros);
         out.extend_from_slice(&text);
     }
 
@@ -78,12 +78,26 @@ impl Timestamp {
     }
 }
 
-fn write_padded(digits: &mut [u8], mut value: i64) {
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (value % 10) as u8;
-        value /= 10;
+/// Writes a number in as many digits as there is room for, an even count of them: every event's text passes here.
+fn write_padded(digits: &mut [u8], mut value: u32) {
+    for pair in digits.rchunks_exact_mut(2) {
+        let two = (value % 100) as usize * 2;
+        pair.copy_from_slice(&DIGIT_PAIRS[two..two + 2]);
+        value /= 100;
     }
 }
+
+/// `00` to `99`.
+const DIGIT_PAIRS: [u8; 200] = {
+    let mut pairs = [0; 200];
+    let mut at = 0;
+    while at < 100 {
+        pairs[2 * at] = b'0' + (at / 10) as u8;
+        pairs[2 * at + 1] = b'0' + (at % 10) as u8;
+        at += 1;
+    }
+    pairs
+};
 
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;

@@ -92,7 +92,7 @@ impl Bank {
             idempotency: Idempotency { key: KeyHash(hash), fingerprint: Fingerprint(hash) },
             command_id: CommandId::new(NOW, self.commands),
             expires_at: NOW.plus(Duration::from_secs(86_400)),
-            held_since: None,
+            held_by: None,
             answer: FinalAnswer { outcome: Ok(success), correlation_id: self.correlation_id.clone() },
         }
     }

@@ -108,7 +108,9 @@ impl<S: Storage> Journal<S> {
                 return Err(format!("an event of another wallet was to be written to wallet {}", write.wallet));
             }
             let head = self.heads.fold(self.stage.found[index], &write.events).map_err(|error| error.to_string())?;
-            self.stage.layout.push(head.unwrap_or(usize::MAX), events, append.writes.len());
+            if !append.records.is_empty() {
+                self.stage.layout.push(head.unwrap_or(usize::MAX), events, append.writes.len());
+            }
             if write.events.is_empty() {
                 continue;
             }

@@ -149,9 +149,8 @@ async fn reserve_and_answer(database: &PostgresDatabase, numbers: &[u64]) {
     let items = numbers.iter().map(|number| Reserve {
         idempotency: idempotency(number),
         command_id: CommandId::new(at(0), *number),
-        now: at(0),
-        dead_before: at(-30),
-        expires_at: at(86_400),
+        dead_after: Duration::from_secs(30),
+        kept_for: Duration::from_secs(86_400),
     });
     let found = database.perform(Effect::Reserve(EFFECT, items.collect())).await;
     assert!(matches!(found, Some(Input::Reserved(_, Completion::Done(_)))), "{found:?}");
@@ -159,7 +158,7 @@ async fn reserve_and_answer(database: &PostgresDatabase, numbers: &[u64]) {
         idempotency: idempotency(number),
         command_id: CommandId::new(at(0), *number),
         expires_at: at(86_400),
-        held_since: None,
+        held_by: None,
         answer: answer.clone(),
     });
     let stored = database.perform(Effect::StoreAnswers(EFFECT, records.collect())).await;

@@ -28,6 +28,8 @@ use crate::profile::{StartError, core_config, random_seed};
 
 /// How often the upkeep thread looks for work.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(100);
+/// How often it tries what did not work.
+const UPKEEP_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The running parts of an embedded service, without HTTP.
 pub struct Embedded {
@@ -169,7 +171,7 @@ fn start_upkeep(
     stop: Arc<AtomicBool>,
 ) -> io::Result<JoinHandle<()>> {
     let work = move || {
-        let mut said = None;
+        let mut troubled = false;
         while !stop.load(Ordering::Acquire) {
             let snapshot = if maintenance.events_since_snapshot() >= snapshot_every {
                 maintenance.write_snapshot(now()).map(drop)
@@ -178,13 +180,17 @@ fn start_upkeep(
             };
             // A full disk keeps one of them from working and not the others.
             let steps = [maintenance.prepare_next_segment().map(drop), maintenance.build_indexes().map(drop), snapshot];
-            let error = steps.into_iter().find_map(Result::err).map(|error| error.to_string());
-            // Said once, not ten times a second.
-            if let Some(error) = error.as_ref().filter(|error| said.as_ref() != Some(*error)) {
-                tracing::warn!(%error, "upkeep of the journal is not possible; it is tried again");
+            let error = steps.into_iter().find_map(Result::err);
+            // Said when it begins and when it ends, not ten times a second.
+            match (&error, troubled) {
+                (Some(error), false) => {
+                    tracing::warn!(%error, "upkeep of the journal is not possible; it is tried again");
+                }
+                (None, true) => tracing::info!("upkeep of the journal is possible again"),
+                (Some(_), true) | (None, false) => {}
             }
-            said = error;
-            std::thread::park_timeout(UPKEEP_INTERVAL);
+            troubled = error.is_some();
+            std::thread::park_timeout(if troubled { UPKEEP_RETRY_INTERVAL } else { UPKEEP_INTERVAL });
         }
     };
     std::thread::Builder::new().name("wallex-upkeep".to_owned()).spawn(work)

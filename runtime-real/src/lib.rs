@@ -17,6 +17,7 @@
 //! | `priority` | which threads step back when processors are short |
 //! | [`production`] | the production profile, put together |
 //! | [`profile`] | what runs, whichever profile it is |
+//! | [`server_log`] | KurrentDB's log as the tools read it |
 //! | [`verify`] | the proof of the invariants behind `wallex verify` |
 
 pub mod broker;
@@ -34,4 +35,5 @@ pub mod log;
 mod priority;
 pub mod production;
 pub mod profile;
+pub mod server_log;
 pub mod verify;

@@ -7,6 +7,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use slab::Slab;
+
 use crate::chance::{Chance, Concern};
 use crate::lane::Lane;
 use crate::plan::{Direction, Options, Server};
@@ -34,37 +36,19 @@ pub(crate) enum Fate {
     Arrives(u64, Option<u64>),
 }
 
-#[derive(Debug)]
-struct Due<E> {
+/// When, in which order, and the place of what happens: the heap moves its entries about, and events are large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
     at: u64,
     number: u64,
-    event: E,
-}
-
-impl<E> PartialEq for Due<E> {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.number) == (other.at, other.number)
-    }
-}
-
-impl<E> Eq for Due<E> {}
-
-impl<E> PartialOrd for Due<E> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<E> Ord for Due<E> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
+    place: usize,
 }
 
 /// Spells, delays, and the queue.
 #[derive(Debug)]
 pub(crate) struct Network<E> {
-    queue: BinaryHeap<Reverse<Due<E>>>,
+    queue: BinaryHeap<Reverse<Due>>,
+    events: Slab<E>,
     pushed: u64,
     spells: Vec<(u64, Spell)>,
     chance: Chance,
@@ -81,6 +65,7 @@ impl<E> Network<E> {
     pub(crate) fn new(seed: u64, options: &Options, inside: bool) -> Self {
         Self {
             queue: BinaryHeap::new(),
+            events: Slab::new(),
             pushed: 0,
             spells: Vec::new(),
             chance: Chance::of(seed, Concern::Network),
@@ -95,7 +80,8 @@ impl<E> Network<E> {
     /// Lets something happen at a time, in microseconds.
     pub(crate) fn push(&mut self, at: u64, event: E) {
         self.pushed += 1;
-        self.queue.push(Reverse(Due { at, number: self.pushed, event }));
+        let place = self.events.insert(event);
+        self.queue.push(Reverse(Due { at, number: self.pushed, place }));
     }
 
     /// The next event that is due.
@@ -103,7 +89,7 @@ impl<E> Network<E> {
         if self.next_at()? > now {
             return None;
         }
-        self.queue.pop().map(|Reverse(due)| due.event)
+        self.queue.pop().map(|Reverse(due)| self.events.remove(due.place))
     }
 
     /// When the next event is due.

@@ -49,7 +49,8 @@ kafka_start() {
             -cp "$kafka_libs/*" kafka.tools.StorageTool format -t d2FsbGV4LXNlcnZpY2VzLQ -c "$home/server.properties" \
             </dev/null >>"$home/log" 2>&1 9>&-
     fi
-    daemon kafka "$home" java -Xms256m -Xmx256m -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError \
+    # It lives for minutes: the second compiler would cost more than it brings, and takes the processors of the tests.
+    daemon kafka "$home" java -Xms256m -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:+ExitOnOutOfMemoryError \
         -Dlog4j2.configurationFile="$here/kafka/log4j2.properties" \
         -cp "$kafka_libs/*" kafka.Kafka "$home/server.properties"
 }

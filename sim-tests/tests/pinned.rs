@@ -61,3 +61,23 @@ fn a_batch_is_refused_on_each_wallet_at_a_time_of_its_own() {
     assert_passes(16, Preset::Storm, Topology::Production);
     assert_passes(116, Preset::Calm, Topology::Production);
 }
+
+#[test]
+fn a_key_whose_takeover_was_never_heard_of_stays_reserved() {
+    assert_passes_with(MANY_COMMANDS, 331, Preset::Storm, Topology::Production);
+    assert_passes_with(MANY_COMMANDS, 363, Preset::Storm, Topology::Production);
+    assert_passes_with(MANY_COMMANDS, 511, Preset::Storm, Topology::Production);
+}
+
+#[test]
+fn a_transfer_is_refused_on_what_held_of_both_wallets_at_one_moment() {
+    assert_passes_with(MANY_COMMANDS, 463, Preset::Storm, Topology::Production);
+    assert_passes_with(MANY_COMMANDS, 3_740, Preset::Calm, Topology::Production);
+    assert_passes_with(MANY_COMMANDS, 3_746, Preset::Default, Topology::Production);
+}
+
+#[test]
+fn clocks_that_are_wrong_by_minutes_contradict_nobody() {
+    assert_passes_with(MANY_COMMANDS, 137, Preset::Default, Topology::Production);
+    assert_passes_with(MANY_COMMANDS, 235, Preset::Storm, Topology::Production);
+}

@@ -121,12 +121,13 @@ impl CommandMachine {
 
     /// What was decided is durable (or needed no write): answers the commands and frees the wallets.
     pub(super) fn settle(&mut self, commands: &[CommandSlot], slots: &[SlotId]) {
+        self.serial += 1;
         for slot in slots {
             let settled = &mut self.slots[*slot];
             settled.queue.drain(..settled.decided);
             settled.decided = 0;
             settled.in_flight = false;
-            settled.settle();
+            settled.settle(self.serial);
             if !settled.queue.is_empty() {
                 self.changed.push(*slot);
             } else if !settled.lingering && matches!(settled.lease, Lease::Until(_)) {
@@ -146,7 +147,7 @@ impl CommandMachine {
             let is_refusal = entry.answer.as_ref().is_some_and(|answer| answer.outcome.is_err());
             let waits = entry.answer.as_ref().is_some_and(|answer| !answer.is_vouched_for());
             if is_refusal && mutant::on(Mutant::RefusalNotStored) {
-                self.to_release.extend(entry.request.idempotency.map(|own| (own.key, entry.request.command_id)));
+                self.to_release.extend(entry.request.idempotency.map(|own| (own.key, entry.attempt)));
                 return self.answer(command);
             }
             if let Some(record) = self.record_of(command) {
@@ -164,8 +165,7 @@ impl CommandMachine {
             } else if let Some(idempotency) = self.commands[command].request.idempotency
                 && !self.may_be_taken_over(command)
             {
-                let command_id = self.commands[command].request.command_id;
-                self.to_release.push((idempotency.key, command_id));
+                self.to_release.push((idempotency.key, self.commands[command].attempt));
             }
         }
         self.answer(command);
@@ -192,9 +192,9 @@ impl CommandMachine {
         }
         let expires_at = self.now.plus(self.config.idempotency_ttl);
         let is_fenced = self.config.idempotency == IdempotencyMode::Separate && !answer.is_vouched_for();
-        let held_since = is_fenced.then_some(entry.held_since);
+        let held_by = is_fenced.then_some(entry.attempt);
         let command_id = entry.request.command_id;
-        Some(KeyRecord { idempotency, command_id, expires_at, held_since, answer: answer.clone() })
+        Some(KeyRecord { idempotency, command_id, expires_at, held_by, answer: answer.clone() })
     }
 
     /// Another writer was faster: back to what the store has, look again, decide again.

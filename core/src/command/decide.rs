@@ -3,8 +3,8 @@
 //! A decided command joins the append that is forming, and so does a refusal: what it was refused on may itself not be
 //! durable yet. A refusal on state that another writer may have changed is taken only after a fresh look at the store.
 
-use super::machine::{CommandMachine, Phase};
-use super::slot::{CommandSlot, SlotId, Slots, Stage};
+use super::machine::{Command, CommandMachine, Phase, Targets};
+use super::slot::{CommandSlot, Slot, SlotId, Slots, Stage};
 use super::{FinalAnswer, Request, Success, Work};
 use crate::event::Event;
 use crate::id::{TransferId, WalletId};
@@ -23,20 +23,17 @@ enum Decided {
     Refused(Rejection),
 }
 
-/// The wallets of one command: as in their slots, under what earlier operations of the same batch did to them.
+/// The wallets of one operation: as in their slots, under what earlier operations of the same batch did to them.
 struct View<'a> {
     slots: &'a Slots,
-    own: &'a [SlotId],
+    own: Targets,
     overlay: Index<SlotId, Option<Wallet>>,
 }
 
 impl View<'_> {
+    /// The slot of a wallet, which is most often one of the operation's own.
     fn slot(&self, id: &WalletId) -> Option<SlotId> {
-        if self.own.len() <= EVENTS_PER_OPERATION_MAX {
-            self.own.iter().copied().find(|slot| self.slots[*slot].id == *id)
-        } else {
-            self.slots.find(id)
-        }
+        self.own.into_iter().find(|slot| self.slots[*slot].id == *id).or_else(|| self.slots.find(id))
     }
 
     fn apply(&mut self, events: &[Event]) {
@@ -95,10 +92,14 @@ impl CommandMachine {
         if !self.search_is_done(command) {
             return false;
         }
+        let own = self.targets(command, 0);
         let entry = &self.commands[command];
-        let view = View { slots: &self.slots, own: &entry.slots, overlay: index(self.config.hash_seed) };
+        let view = View { slots: &self.slots, own, overlay: index(self.config.hash_seed) };
         let found = entry.takeover.as_ref().map_or(&[][..], |takeover| takeover.found());
         let decided = match &entry.request.work {
+            Work::Batch { atomic: false, .. } if found.is_empty() && self.config.sole_writer => {
+                return self.decide_in_place(command);
+            }
             Work::One(operation) => self.one(operation, &entry.request, &view, 0, found),
             Work::Batch { operations, atomic } => return self.decide_batch(command, operations.len(), *atomic),
         };
@@ -108,20 +109,52 @@ impl CommandMachine {
             Decided::Found(success, _) => self.join(command, Ok(success), 0),
             Decided::Accepted(events) => {
                 let count = events.len();
-                let success = self.stage(command, events);
+                let success = self.stage(own, events);
                 self.join(command, Ok(success), count)
             }
         }
     }
 
+    /// The slots of the wallets that a command's operation number `at` names; the same one twice when there is one.
+    fn targets(&self, command: CommandSlot, at: usize) -> Targets {
+        let Command { targets, slots, .. } = &self.commands[command];
+        targets.get(at).copied().unwrap_or_else(|| [slots[0], slots[slots.len() - 1]])
+    }
+
+    /// Decides a batch whose operations stand for themselves, one after the other: no refusal takes anything back, and
+    /// with a single writer none needs a fresh look.
+    fn decide_in_place(&mut self, command: CommandSlot) -> bool {
+        let none = Work::Batch { operations: Vec::new(), atomic: false };
+        let work = std::mem::replace(&mut self.commands[command].request.work, none);
+        let mut events_staged = 0;
+        let mut results = Vec::with_capacity(work.operations().len());
+        for (at, operation) in work.operations().iter().enumerate() {
+            let own = self.targets(command, at);
+            let view = View { slots: &self.slots, own, overlay: index(self.config.hash_seed) };
+            let request = &self.commands[command].request;
+            results.push(match self.one(operation, request, &view, at * EVENTS_PER_OPERATION_MAX, &[]) {
+                Decided::Refused(rejection) => Err(rejection),
+                Decided::Found(success, _) => Ok(success),
+                Decided::Accepted(events) => {
+                    events_staged += events.len();
+                    Ok(self.stage(own, events))
+                }
+            });
+        }
+        self.commands[command].request.work = work;
+        self.join(command, Ok(Success::Batch(results)), events_staged)
+    }
+
     fn decide_batch(&mut self, command: CommandSlot, count: usize, atomic: bool) -> bool {
         let entry = &self.commands[command];
-        let mut view = View { slots: &self.slots, own: &entry.slots, overlay: index(self.config.hash_seed) };
+        let own = self.targets(command, 0);
+        let mut view = View { slots: &self.slots, own, overlay: index(self.config.hash_seed) };
         let found = entry.takeover.as_ref().map_or(&[][..], |takeover| takeover.found());
         view.rewind(found);
         let mut decisions = Vec::with_capacity(count);
         let mut refused = Vec::new();
         for (at, operation) in entry.request.work.operations().iter().enumerate() {
+            view.own = self.targets(command, at);
             let decided = self.one(operation, &entry.request, &view, at * EVENTS_PER_OPERATION_MAX, found);
             match &decided {
                 Decided::Accepted(events) => view.apply(events),
@@ -139,12 +172,13 @@ impl CommandMachine {
         let mut events_staged = 0;
         let results = decisions
             .into_iter()
-            .map(|decided| match decided {
+            .enumerate()
+            .map(|(at, decided)| match decided {
                 Decided::Refused(rejection) => Err(rejection),
                 Decided::Found(success, _) => Ok(success),
                 Decided::Accepted(events) => {
                     events_staged += events.len();
-                    Ok(self.stage(command, events))
+                    Ok(self.stage(self.targets(command, at), events))
                 }
             })
             .collect();
@@ -177,31 +211,31 @@ impl CommandMachine {
     }
 
     /// Adds the events of one operation to its wallets, and gives the wallets as they are then.
-    fn stage(&mut self, command: CommandSlot, events: Events) -> Success {
+    fn stage(&mut self, own: Targets, events: Events) -> Success {
         let mut transfer_id = None;
         let mut snapshots: smallvec::SmallVec<[Wallet; EVENTS_PER_OPERATION_MAX]> = smallvec::SmallVec::new();
         for event in events {
-            let own = &self.commands[command].slots;
-            let slot = if own.len() <= EVENTS_PER_OPERATION_MAX {
-                own.iter().copied().find(|slot| self.slots[*slot].id == event.wallet_id)
-            } else {
-                self.slots.find(&event.wallet_id)
-            };
-            let staged = &mut self.slots[slot.expect("a decision concerns wallets of its own command only")];
+            let slot = own.into_iter().find(|slot| self.slots[*slot].id == event.wallet_id);
+            let staged = &mut self.slots[slot.expect("a decision concerns wallets of its own operation only")];
             transfer_id = transfer_id.or_else(|| event.transfer().map(|_| TransferId::from(event.event_id)));
             match &mut staged.wallet {
                 Some(wallet) => wallet.advance(&event),
                 None => staged.wallet = Some(Wallet::apply(None, &event)),
             }
             snapshots.extend(staged.wallet.clone());
+            if staged.staged.is_empty() {
+                // Most wallets get one event in an append, and events are large.
+                staged.staged.reserve_exact(1);
+            }
             staged.staged.push(event);
         }
         if mutant::on(Mutant::AnswerSwapped) {
             snapshots.reverse();
         }
-        match (transfer_id, &mut snapshots[..]) {
-            (Some(transfer_id), [from, to]) => Success::Transfer { transfer_id, from: from.clone(), to: to.clone() },
-            (_, _) => Success::Wallet(snapshots.swap_remove(0)),
+        let mut snapshots = snapshots.into_iter();
+        match (transfer_id, snapshots.next(), snapshots.next()) {
+            (Some(transfer_id), Some(from), Some(to)) => Success::Transfer { transfer_id, from, to },
+            (_, first, _) => Success::Wallet(first.expect("an accepted operation causes at least one event")),
         }
     }
 
@@ -231,16 +265,26 @@ impl CommandMachine {
     /// Whether a refusal of this command would rest on current state. Where other processes write too, that is state
     /// read after the command arrived, or state that the append in formation will prove. If not, the stale slots are
     /// read again and the command waits.
+    ///
+    /// Two wallets of one operation are read one after the other. A wallet stays once it is there; so what the other one
+    /// is refused on must have been read when this one was known to be there, else there may have been no moment at which
+    /// both were as they were read.
     fn is_fresh(&mut self, command: CommandSlot) -> bool {
         if self.config.sole_writer || mutant::on(Mutant::RefuseFromCache) {
             return true;
         }
         let entry = &self.commands[command];
+        let is_single = matches!(entry.request.work, Work::One(_));
         let stale: Vec<SlotId> = entry
             .slots
             .iter()
             .copied()
-            .filter(|slot| self.slots[*slot].staged.is_empty() && self.slots[*slot].loaded_at < entry.arrived)
+            .filter(|slot| {
+                let Slot { staged, loaded_at, .. } = &self.slots[*slot];
+                let others = entry.slots.iter().filter(|other| *other != slot && is_single);
+                let since = others.map(|other| self.slots[*other].exists_since()).fold(entry.arrived, u64::max);
+                staged.is_empty() && *loaded_at < since
+            })
             .collect();
         self.reload(&stale);
         stale.is_empty()

@@ -9,7 +9,7 @@ use super::takeover::Takeover;
 use super::{Answer, Fingerprint, Idempotency, Unavailable};
 use crate::config::IdempotencyMode;
 use crate::effect::{Completion, Effect, Reservation, Reserve};
-use crate::limits::EFFECT_ATTEMPTS_MAX;
+use crate::limits::{ANSWERS_TOGETHER_MAX, EFFECT_ATTEMPTS_MAX};
 use crate::mutant::{self, Mutant};
 
 impl CommandMachine {
@@ -32,13 +32,10 @@ impl CommandMachine {
     }
 
     pub(super) fn flush_reserves(&mut self) {
-        if self.to_reserve.is_empty() {
+        if self.to_reserve.is_empty() || self.reservations_gather() {
             return;
         }
         let commands = std::mem::take(&mut self.to_reserve);
-        for command in &commands {
-            self.commands[*command].held_since = self.now;
-        }
         let items = commands
             .iter()
             .filter_map(|command| {
@@ -46,14 +43,21 @@ impl CommandMachine {
                 Some(Reserve {
                     idempotency: request.idempotency?,
                     command_id: request.command_id,
-                    now: self.now,
-                    dead_before: self.now.minus(self.config.takeover_after),
-                    expires_at: self.now.plus(self.config.idempotency_ttl),
+                    dead_after: self.config.takeover_after,
+                    kept_for: self.config.idempotency_ttl,
                 })
             })
             .collect();
         let effect = self.expect(PendingEffect::Reserve(commands));
+        self.reserving = Some((effect, self.now));
         self.effects.push(Effect::Reserve(effect, items));
+    }
+
+    /// Whether new keys wait for the reservation that is under way. One that takes long holds up nobody.
+    fn reservations_gather(&self) -> bool {
+        self.reserving.is_some_and(|(effect, since)| {
+            self.pending.contains_key(&effect) && self.now.since(since) < self.config.gathering.reservations
+        })
     }
 
     pub(super) fn on_reserved(&mut self, commands: Vec<CommandSlot>, completion: Completion<Vec<Reservation>>) {
@@ -79,6 +83,9 @@ impl CommandMachine {
             Reservation::TakenOver { .. } if mutant::on(Mutant::TakeoverRunsAnew) => return self.proceed(command),
             Reservation::TakenOver { fingerprint, command_id, reserved_at } if same(fingerprint) => {
                 self.commands[command].takeover = Some(Box::new(Takeover::new(reserved_at)));
+                // A refusal must rest on what the wallets are from now on: see [`super::takeover`].
+                self.serial += 1;
+                self.commands[command].arrived = self.serial;
                 let own = std::mem::replace(&mut self.commands[command].request.command_id, command_id);
                 self.reserved.remove(&own);
                 return self.proceed(command);
@@ -110,10 +117,20 @@ impl CommandMachine {
         if !released.is_empty() && self.config.idempotency == IdempotencyMode::Separate {
             self.effects.push(Effect::ReleaseKeys(released));
         }
-        if !self.to_store.is_empty() {
+        if !self.to_store.is_empty() && self.answers_are_due() {
+            self.store_at = None;
             let storing = std::mem::take(&mut self.to_store);
             self.store(storing);
         }
+    }
+
+    /// Answers that a client waits for are stored at once, and the others with them. Who repeats a request before its
+    /// answer is stored finds the key in flight.
+    fn answers_are_due(&mut self) -> bool {
+        let (now, gathering) = (self.now, self.config.gathering.answers);
+        let due = *self.store_at.get_or_insert(now.plus(gathering));
+        let is_awaited = self.to_store.iter().any(|one| one.command.is_some());
+        self.draining || is_awaited || due <= now || self.to_store.len() >= ANSWERS_TOGETHER_MAX
     }
 
     pub(super) fn store(&mut self, storing: Vec<Storing>) {

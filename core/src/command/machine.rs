@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::id::{CommandId, EffectId};
 use crate::index::{Index, index};
 use crate::time::Timestamp;
+use crate::wallet::EVENTS_PER_OPERATION_MAX;
 
 /// Idempotency, leases, loading, deciding and appending, for all commands of a node. See the module's documentation.
 #[derive(Debug)]
@@ -41,6 +42,10 @@ pub struct CommandMachine {
     pub(super) to_load: Vec<SlotId>,
     pub(super) to_store: Vec<Storing>,
     pub(super) to_release: Vec<(KeyHash, CommandId)>,
+    /// The newest reservation, and when it was asked for.
+    pub(super) reserving: Option<(EffectId, Timestamp)>,
+    /// When the answers that have gathered are stored.
+    pub(super) store_at: Option<Timestamp>,
     /// Leased wallets that fell quiet, and since when.
     pub(super) quiet: VecDeque<(Timestamp, SlotId)>,
     pub(super) expiry_check: Option<Timestamp>,
@@ -70,17 +75,22 @@ pub struct Statistics {
     pub replayed: u64,
 }
 
+/// The slots of the wallets that one operation names; the same one twice when there is one.
+pub(super) type Targets = [SlotId; EVENTS_PER_OPERATION_MAX];
+
 /// One command on its way.
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) request: Request,
     pub(super) slots: SmallVec<[SlotId; 2]>,
+    /// For each operation of a batch, the slots of its wallets.
+    pub(super) targets: Vec<Targets>,
     /// How many of its slots are not free for it yet.
     pub(super) waiting: usize,
     pub(super) arrived: u64,
     pub(super) deadline: Timestamp,
-    /// When its key was reserved or taken over, by the clock of this instance.
-    pub(super) held_since: Timestamp,
+    /// The id that it came with, under which it reserved its key or took it over.
+    pub(super) attempt: CommandId,
     pub(super) decisions: u32,
     pub(super) phase: Phase,
     pub(super) takeover: Option<Box<Takeover>>,
@@ -205,6 +215,8 @@ impl CommandMachine {
             to_load: Vec::new(),
             to_store: Vec::new(),
             to_release: Vec::new(),
+            reserving: None,
+            store_at: None,
             quiet: VecDeque::new(),
             expiry_check: None,
             effects: EffectQueue::new(machine),
@@ -258,14 +270,15 @@ impl CommandMachine {
         self.expiry_check.get_or_insert(deadline);
         let entry = self.commands.vacant_entry();
         let command = entry.key();
-        let idempotency = request.idempotency;
+        let (idempotency, attempt) = (request.idempotency, request.command_id);
         entry.insert(Command {
             request,
             slots: SmallVec::new(),
+            targets: Vec::new(),
             waiting: 0,
             arrived: self.serial,
             deadline,
-            held_since: self.now,
+            attempt,
             decisions: 0,
             phase: Phase::Queued,
             takeover: None,
@@ -313,7 +326,7 @@ impl CommandMachine {
         if let Some(idempotency) = removed.request.idempotency
             && !is_shared
         {
-            self.to_release.push((idempotency.key, removed.request.command_id));
+            self.to_release.push((idempotency.key, removed.attempt));
         }
         if removed.phase != Phase::Abandoned {
             let answer = if is_shared { Answer::OutcomeUnknown } else { Answer::Unavailable(reason) };
@@ -321,8 +334,8 @@ impl CommandMachine {
         }
     }
 
-    /// Whether another instance may run this command by now, because its reservation looks dead. Clocks differ, so half
-    /// of the time is already too long.
+    /// Whether another instance may run this command by now, because its reservation is dead by the store's clock. That
+    /// clock may run faster than ours, so half of the time is already too long.
     pub(super) fn may_be_taken_over(&self, command: CommandSlot) -> bool {
         let Command { request, deadline, .. } = &self.commands[command];
         let age = self.now.since(deadline.minus(self.config.request_timeout));

@@ -4,9 +4,9 @@
 //! the command first among the undecided. The oldest command of all is first in all of its queues, so something can
 //! always go on: no deadlock, and nobody is overtaken for ever.
 
-use super::machine::{CommandMachine, Phase};
+use super::machine::{CommandMachine, Phase, Targets};
 use super::slot::{CommandSlot, Lease, SlotId, Stage};
-use super::{Answer, Request, Unavailable};
+use super::{Answer, Unavailable, Work};
 use crate::mutant::{self, Mutant};
 use std::time::Duration;
 
@@ -17,14 +17,17 @@ impl CommandMachine {
     /// Puts a command into the queues of its wallets.
     pub(super) fn enqueue(&mut self, command: CommandSlot) {
         let entry = &mut self.commands[command];
+        let is_batch = matches!(entry.request.work, Work::Batch { .. });
         for operation in entry.request.work.operations() {
+            let mut targets = None;
             for wallet in operation.wallets() {
-                if let Some(evicted) = self.slots.find(wallet).is_none().then(|| self.slots.evict()).flatten()
+                let (slot, evicted) = self.slots.of(wallet);
+                if let Some(evicted) = evicted
                     && evicted.lease != Lease::None
                 {
                     self.effects.push(crate::effect::Effect::Unlease(vec![evicted.id]));
                 }
-                let slot = self.slots.of(wallet);
+                targets = Some(targets.map_or([slot, slot], |[first, _]: Targets| [first, slot]));
                 let waits = &mut self.slots[slot];
                 // A batch may name a wallet many times; it waits once.
                 if waits.queue.back() != Some(&command) {
@@ -33,6 +36,7 @@ impl CommandMachine {
                     entry.slots.push(slot);
                 }
             }
+            entry.targets.extend(targets.filter(|_| is_batch));
         }
         entry.waiting = entry.slots.len();
         entry.phase = Phase::Queued;
@@ -173,8 +177,8 @@ impl CommandMachine {
         }
         for command in unknown {
             if mutant::on(Mutant::ReleaseAfterUnknown) {
-                let Request { idempotency, command_id, .. } = &self.commands[command].request;
-                self.to_release.extend(idempotency.map(|own| (own.key, *command_id)));
+                let entry = &self.commands[command];
+                self.to_release.extend(entry.request.idempotency.map(|own| (own.key, entry.attempt)));
             }
             self.answer_early(command, Answer::OutcomeUnknown);
         }

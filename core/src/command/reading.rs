@@ -86,6 +86,7 @@ impl CommandMachine {
     }
 
     pub(super) fn on_loaded(&mut self, slots: Vec<SlotId>, asked_at: u64, completion: Completion<Vec<Loaded>>) {
+        self.serial += 1;
         match completion {
             Completion::Done(loaded) if loaded.len() == slots.len() => {
                 for (slot, loaded) in slots.into_iter().zip(loaded) {
@@ -108,7 +109,7 @@ impl CommandMachine {
         match fold(state, &loaded.events) {
             Ok(state) => {
                 read.wallet = state;
-                read.settle();
+                read.settle(self.serial);
                 read.stage = Stage::Warm;
                 read.loaded_at = asked_at;
             }

@@ -32,6 +32,8 @@ pub(super) struct Slot {
     pub(super) lease: Lease,
     /// The serial at which the newest completed load was asked for.
     pub(super) loaded_at: u64,
+    /// The serial at which the store was first known to have the wallet; 0 while it is not.
+    found_at: u64,
     /// Loads completed; a takeover's search is valid only for the load it was made after.
     pub(super) loads: u64,
     /// Failures in a row of the effect that the slot waits for.
@@ -92,6 +94,7 @@ impl Slot {
             stage: Stage::Cold,
             lease: Lease::None,
             loaded_at: 0,
+            found_at: 0,
             loads: 0,
             attempts: 0,
             queue: VecDeque::new(),
@@ -110,8 +113,21 @@ impl Slot {
         self.durable.map_or(Version(0), |durable| durable.version)
     }
 
-    /// The state is what the store has.
-    pub(super) fn settle(&mut self) {
+    /// The serial since which the wallet is known to exist; 0 when it does not, and never when only events that are
+    /// staged make it.
+    pub(super) fn exists_since(&self) -> u64 {
+        match (&self.wallet, self.found_at) {
+            (None, _) => 0,
+            (Some(_), 0) => u64::MAX,
+            (Some(_), found_at) => found_at,
+        }
+    }
+
+    /// The state is what the store has, as is known at this serial.
+    pub(super) fn settle(&mut self, serial: u64) {
+        if self.found_at == 0 && self.wallet.is_some() {
+            self.found_at = serial;
+        }
         self.durable = self.wallet.as_ref().map(|wallet| Durable {
             balance: wallet.balance,
             version: wallet.version,
@@ -159,14 +175,15 @@ impl Slots {
         Self { slots: Slab::new(), by_wallet: index(hash_seed), capacity, hand: 0 }
     }
 
-    /// The slot of a wallet, made when there is none.
-    pub(super) fn of(&mut self, wallet: &WalletId) -> SlotId {
+    /// The slot of a wallet, made when there is none, and the one that had to go for it.
+    pub(super) fn of(&mut self, wallet: &WalletId) -> (SlotId, Option<Slot>) {
         if let Some(slot) = self.by_wallet.get(wallet) {
-            return *slot;
+            return (*slot, None);
         }
+        let evicted = self.evict();
         let slot = self.slots.insert(Slot::new(wallet.clone()));
         self.by_wallet.insert(wallet.clone(), slot);
-        slot
+        (slot, evicted)
     }
 
     pub(super) fn find(&self, wallet: &WalletId) -> Option<SlotId> {
@@ -175,7 +192,7 @@ impl Slots {
 
     /// Makes room for a new slot when the cache is full: second chance over a bounded number of slots. When all of
     /// them are busy the cache grows; the bound on pending commands bounds it then.
-    pub(super) fn evict(&mut self) -> Option<Slot> {
+    fn evict(&mut self) -> Option<Slot> {
         if self.slots.len() < self.capacity {
             return None;
         }

@@ -1,5 +1,11 @@
 //! Takeover of a dead idempotency record: find out from the event store whether the command took effect.
 //!
+//! Why no clock can make this wrong (docs/adr/0014): the first attempt decides only while its request has time left, which
+//! is less than what the store lets pass before a takeover. So whatever it has decided rests on states from before the
+//! takeover, and an append of it that is still on its way expects revisions that the takeover meets or has passed. If it
+//! lands after the search, the states are the same, and so is the decision; otherwise it conflicts. A refusal therefore
+//! rests on wallets that were read after the takeover.
+//!
 //! The first attempt reserved the key and died; nobody knows how far it came. Its events carry ids that derive from its
 //! command id, so they can be recognised. The search runs when the command is first in all its queues and its wallets
 //! are loaded: an event that lands later meets the expected version of ours, conflicts, and causes a new search. It

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::machine::{CommandMachine, Completed, Pending, PendingEffect, Retry, TimerReason};
+use crate::awaiting::earliest;
 use crate::effect::Completion;
 use crate::id::EffectId;
 use crate::limits::{LEASE_LINGER, RETRY_DELAY_MAX, RETRY_DELAY_MIN};
@@ -22,15 +23,12 @@ impl CommandMachine {
         let effect = self.pending.values().find_map(|pending| pending.deadline);
         let retry = self.retries.first_key_value().map(|((at, _), _)| *at);
         let quiet = self.quiet.front().map(|(since, _)| since.plus(LEASE_LINGER));
-        [
-            effect.map(|at| (at, TimerReason::EffectTimeout)),
-            retry.map(|at| (at, TimerReason::Retry)),
-            self.expiry_check.map(|at| (at, TimerReason::RequestTimeout)),
-            quiet.map(|at| (at, TimerReason::LeaseLinger)),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let effect = effect.map(|at| (at, TimerReason::EffectTimeout));
+        let retry = retry.map(|at| (at, TimerReason::Retry));
+        let expiry = self.expiry_check.map(|at| (at, TimerReason::RequestTimeout));
+        let quiet = quiet.map(|at| (at, TimerReason::LeaseLinger));
+        let store = self.store_at.map(|at| (at, TimerReason::Retry));
+        earliest(earliest(earliest(effect, retry), earliest(expiry, quiet)), store)
     }
 
     pub(crate) fn handle_timeout(&mut self) {

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::batch::Batch;
 use super::message::{Consumer, HeldEvent, Message, PartitionProgress, Projection};
@@ -31,8 +32,11 @@ pub(crate) struct Projector {
     assigned: BTreeSet<u16>,
     retries: BTreeSet<WalletId>,
     batch_max: usize,
+    gathering: Duration,
     attempts: u32,
     hinted: bool,
+    /// The last fetch gave less than it asked for: without a hint there is nothing more.
+    drained: bool,
     pub(super) awaiting: Awaiting,
     pub(crate) effects: EffectQueue,
     pub(super) statistics: ProjectorStatistics,
@@ -82,7 +86,7 @@ enum State {
 }
 
 impl Projector {
-    pub(crate) fn new(consumer: Consumer, now: Timestamp, machine: u64, hash_seed: u64) -> Self {
+    pub(crate) fn new(consumer: Consumer, now: Timestamp, machine: u64, hash_seed: u64, gathering: Duration) -> Self {
         Self {
             consumer,
             state: State::Starting,
@@ -92,8 +96,10 @@ impl Projector {
             assigned: BTreeSet::new(),
             retries: BTreeSet::new(),
             batch_max: PIPELINE_BATCH_MAX,
+            gathering,
             attempts: 0,
             hinted: false,
+            drained: false,
             awaiting: Awaiting::new(now),
             effects: EffectQueue::new(machine),
             statistics: ProjectorStatistics::default(),
@@ -172,6 +178,7 @@ impl Projector {
             self.state = if std::mem::take(&mut self.hinted) { State::Behind } else { State::Idle };
             return;
         }
+        self.drained = messages.len() < self.batch_max;
         if self.versions.len() > PROJECTED_VERSIONS_CACHED_MAX {
             self.versions.clear();
         }
@@ -317,10 +324,18 @@ impl Projector {
         };
         match completion {
             Completion::Done(()) => {
+                if batch.messages < self.batch_max {
+                    self.awaiting.pause(self.gathering);
+                }
+                let was_fetched = batch.retried.is_none();
                 batch.commit(self);
                 self.attempts = 0;
                 self.batch_max = (self.batch_max * 2).min(PIPELINE_BATCH_MAX);
                 self.awaiting.succeeded();
+                if was_fetched && self.drained && !self.hinted {
+                    self.awaiting.poll_later();
+                    self.state = State::Idle;
+                }
             }
             Completion::Failed(Failure { kind: FailureKind::Rejected, reason }) => self.on_rejected(batch, &reason),
             Completion::Conflict | Completion::Failed(_) | Completion::Unknown => {

@@ -90,7 +90,7 @@ impl Ledger {
             idempotency: key(self.commands),
             command_id,
             expires_at: LATER,
-            held_since: None,
+            held_by: None,
             answer: FinalAnswer { outcome, correlation_id: correlation_id.clone() },
         };
         Append { writes: writes.collect(), records: vec![record] }

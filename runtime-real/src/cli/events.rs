@@ -1,13 +1,19 @@
-//! `wallex events`: the raw events of the log, read beside a running service or without one.
+//! `wallex events`: the raw events of the log, read beside a running service or without one: a journal or KurrentDB.
 
+use std::error::Error;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::runtime::Runtime;
 use wallex_core::event::{Event, Recorded};
 use wallex_core::id::{Position, WalletId};
+use wallex_journal::{OsStorage, Reader};
 
+use crate::config::Config;
 use crate::layout;
+use crate::server_log::ServerLog;
 
 use super::{Configured, Exit, complain, emit};
 
@@ -16,6 +22,7 @@ Examples:
   wallex events --wallet alice
   wallex events --follow --json | jq .data.amount
   wallex events --data-dir /var/lib/wallex --json > events.jsonl
+  wallex events --config production.toml --follow      from KurrentDB, as the file names it
 
 JSON lines have the shape of GET /wallets/{id}/events: eventId, stream, version, type, schemaVersion, occurredAt, data,
 metadata.";
@@ -55,13 +62,13 @@ pub(super) fn run(args: &EventsArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    let directory = &loaded.config.data_dir;
-    if !directory.is_dir() {
-        complain(&format_args!("there is no data directory {}", directory.display()));
-        return Exit::Unavailable;
-    }
-    let log = match layout::read_journal(directory) {
-        Ok(log) => log,
+    let opened = if args.configured.means_servers(&loaded.config) {
+        Source::on_servers(&loaded.config)
+    } else {
+        Source::in_directory(&loaded.config.data_dir)
+    };
+    let source = match opened {
+        Ok(source) => source,
         Err(error) => {
             complain(&error);
             return Exit::Unavailable;
@@ -69,7 +76,7 @@ pub(super) fn run(args: &EventsArgs) -> Exit {
     };
     let mut after = Position(0);
     loop {
-        let events: Vec<Recorded> = match log.read_all(after, CHUNK) {
+        let events: Vec<Recorded> = match source.read(after) {
             Ok(events) => events,
             Err(error) => {
                 complain(&error);
@@ -81,7 +88,7 @@ pub(super) fn run(args: &EventsArgs) -> Exit {
                 return Exit::Done;
             }
             std::thread::sleep(FOLLOW_INTERVAL);
-            if let Err(error) = log.refresh() {
+            if let Err(error) = source.refresh() {
                 complain(&error);
                 return Exit::Unavailable;
             }
@@ -91,6 +98,44 @@ pub(super) fn run(args: &EventsArgs) -> Exit {
         if let Err(error) = show(args, &events) {
             // A reader that went away (`| head`) has seen what it wanted.
             return if error.kind() == io::ErrorKind::BrokenPipe { Exit::Done } else { Exit::Unavailable };
+        }
+    }
+}
+
+/// Where the events are.
+enum Source {
+    Journal(Reader<OsStorage>),
+    Server(Runtime, ServerLog),
+}
+
+impl Source {
+    fn in_directory(directory: &Path) -> Result<Self, Box<dyn Error>> {
+        if !directory.is_dir() {
+            return Err(format!("there is no data directory {}", directory.display()).into());
+        }
+        Ok(Self::Journal(layout::read_journal(directory)?))
+    }
+
+    fn on_servers(config: &Config) -> Result<Self, Box<dyn Error>> {
+        // The connection is kept by a task of its own.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let log = runtime.block_on(ServerLog::connect(config))?;
+        Ok(Self::Server(runtime, log))
+    }
+
+    /// What comes after a position; nothing at the end.
+    fn read(&self, after: Position) -> Result<Vec<Recorded>, Box<dyn Error>> {
+        Ok(match self {
+            Self::Journal(log) => log.read_all(after, CHUNK)?,
+            Self::Server(runtime, log) => runtime.block_on(log.read_all(after, CHUNK))?,
+        })
+    }
+
+    /// Looks for a new end.
+    fn refresh(&self) -> Result<(), Box<dyn Error>> {
+        match self {
+            Self::Journal(log) => Ok(log.refresh().map(drop)?),
+            Self::Server(..) => Ok(()),
         }
     }
 }

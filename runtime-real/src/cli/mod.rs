@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{ConfigError, Loaded, Sources};
+use crate::config::{Config, ConfigError, Loaded, Profile, Sources};
 
 /// How a verb ended, as scripts see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +111,13 @@ impl Configured {
     /// What is wrong with it, naming the setting and its source.
     pub(crate) fn read(&self, flags: Vec<(&'static str, &'static str, String)>) -> Result<Loaded, ConfigError> {
         Loaded::read(&self.sources(flags))
+    }
+
+    /// Whether a tool is to look at the servers of a production system, and not at a data directory: a directory that is
+    /// named is meant, whatever the profile.
+    #[must_use]
+    pub(crate) fn means_servers(&self, config: &Config) -> bool {
+        self.data_dir.is_none() && config.profile == Profile::Production
     }
 }
 

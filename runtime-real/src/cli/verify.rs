@@ -9,6 +9,7 @@ const EXAMPLES: &str = "\
 Examples:
   wallex verify                            on ./wallex-data, beside a running service or without one
   wallex verify --data-dir /var/lib/wallex --json
+  wallex verify --config production.toml   on KurrentDB and Postgres, as the file names them
   wallex verify && echo every invariant holds
 
 The exit code is 1 when an invariant is violated or the log is damaged, 3 when log or database cannot be read.";
@@ -34,11 +35,12 @@ pub(super) fn run(args: &VerifyArgs) -> Exit {
         }
     };
     let directory = &loaded.config.data_dir;
-    if !directory.is_dir() {
+    let on_servers = args.configured.means_servers(&loaded.config);
+    if !on_servers && !directory.is_dir() {
         complain(&format_args!("there is no data directory {}", directory.display()));
         return Exit::Unavailable;
     }
-    match verify::run(directory) {
+    match if on_servers { verify::run_on_servers(&loaded.config) } else { verify::run(directory) } {
         Ok(report) => {
             let text = if args.json {
                 serde_json::to_string_pretty(&report).map(|json| json + "\n").unwrap_or_default()

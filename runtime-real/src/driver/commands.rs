@@ -22,8 +22,9 @@ use super::now;
 use super::requests::Requests;
 use crate::leases::LeaseTable;
 
-/// Jobs taken in one turn, at most: what is beyond waits for the next group.
-const JOBS_PER_TURN_MAX: usize = 8_192;
+/// A turn takes no more jobs once it has this many operations: enough that a sync is a small part of the turn, and few
+/// enough that callers take up their answers, and their processors' caches still hold them, while the next turn runs.
+const OPERATIONS_PER_TURN: usize = 512;
 /// Expired idempotency keys are dropped in steps of this many.
 const KEYS_FORGOTTEN_PER_STEP: usize = 4_096;
 /// How often a step is due.
@@ -121,14 +122,20 @@ impl Driver {
             Some(wait) => self.jobs.recv_timeout(wait),
             None => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
-        match first {
-            Ok(job) => self.accept(job),
+        let mut next = match first {
+            Ok(job) => job,
             Err(RecvTimeoutError::Timeout) => return,
             Err(RecvTimeoutError::Disconnected) => return self.accept(Job::Drain),
-        }
-        for _ in 1..JOBS_PER_TURN_MAX {
+        };
+        let mut operations = 0;
+        loop {
+            operations += next.operations();
+            self.accept(next);
+            if operations >= OPERATIONS_PER_TURN {
+                return;
+            }
             match self.jobs.try_recv() {
-                Ok(job) => self.accept(job),
+                Ok(job) => next = job,
                 Err(_) => return,
             }
         }
@@ -188,8 +195,9 @@ impl Driver {
                 return None;
             }
             Effect::Reserve(id, items) => {
+                let now = now();
                 let found = items.iter().map(|item| {
-                    let stored = self.journal.reserve(&item.idempotency.key, item.now);
+                    let stored = self.journal.reserve(&item.idempotency.key, now);
                     stored.map(|stored| match stored {
                         Some((fingerprint, answer)) => Reservation::Finished { fingerprint, answer },
                         None => Reservation::New,

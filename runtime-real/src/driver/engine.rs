@@ -16,6 +16,17 @@ pub(super) enum Job {
     Drain,
 }
 
+impl Job {
+    /// How many operations it asks for.
+    pub(super) fn operations(&self) -> usize {
+        match self {
+            Self::One(request, _) => request.work.operations().len(),
+            Self::Many(requests, _) => requests.iter().map(|request| request.work.operations().len()).sum(),
+            Self::Drain => 0,
+        }
+    }
+}
+
 /// A handle to the core's thread; cheap to clone.
 #[derive(Clone)]
 pub struct Engine {

@@ -10,7 +10,8 @@ use wallex_core::id::WalletId;
 use wallex_core::projector::Consumer;
 
 use super::columns::type_name;
-use super::fold::{AllCounts, Folded, LedgerSums};
+use super::fold::{Folded, LedgerSums};
+use super::progress::AllCounts;
 use super::report::Verdict;
 use super::tables::{OutboxRow, Shown};
 
@@ -69,6 +70,7 @@ impl OutboxCheck {
             self.differing.violated(|| words.clone());
         }
         self.compare_held(tables, counts);
+        self.compare_applied(tables, counts);
         let (mut rows, mut entries) = (0, 0);
         for (wallet, folded) in wallets {
             let shown = tables.rows.get(wallet.as_str());
@@ -111,15 +113,32 @@ impl OutboxCheck {
     /// What a consumer set aside must be kept, event for event.
     fn compare_held(&mut self, tables: &Shown, counts: &AllCounts) {
         let consumers = [
-            (Consumer::Relay, counts.relay),
-            (Consumer::ReadModel, counts.read_model),
-            (Consumer::Ledger, counts.ledger),
+            (Consumer::Relay, &counts.relay),
+            (Consumer::ReadModel, &counts.read_model),
+            (Consumer::Ledger, &counts.ledger),
         ];
         for (consumer, counts) in consumers {
             let kept = tables.held.get(consumer.name()).copied().unwrap_or(0);
             if kept < counts.held {
                 let name = consumer.name();
                 self.missing.violated(|| format!("{name} set aside {} events and keeps {kept} of them", counts.held));
+            }
+        }
+    }
+
+    /// What a consumer has counted, its rows must stand for: a row that is gone, or fell back, is missed here.
+    fn compare_applied(&mut self, tables: &Shown, counts: &AllCounts) {
+        for (consumer, counts) in [(Consumer::ReadModel, &counts.read_model), (Consumer::Ledger, &counts.ledger)] {
+            for (partition, applied) in tables.applied.get(consumer.name()).into_iter().flatten() {
+                let taken = counts.taken.get(partition).copied().unwrap_or(0);
+                if taken != *applied {
+                    let name = consumer.name();
+                    self.missing.violated(|| {
+                        format!(
+                            "{name} has applied {applied} events of partition {partition}, its rows stand for {taken}"
+                        )
+                    });
+                }
             }
         }
     }

@@ -12,84 +12,8 @@ use wallex_core::event::{Event, Fact};
 use wallex_core::id::{OwnerId, TransferId, WalletId};
 use wallex_core::projector::partition_of;
 
+use super::progress::{AllCounts, Progress, Standing};
 use super::report::Verdict;
-
-/// How far a consumer got: for each partition the last position it took, and for wallets it holds back the first
-/// version it set aside. The feeder and the relay have partition 0 only.
-#[derive(Clone, Debug, Default)]
-pub struct Reached {
-    /// By partition.
-    pub positions: HashMap<u16, u64>,
-    /// By wallet.
-    pub held_from: HashMap<String, u64>,
-}
-
-/// How far everybody got.
-#[derive(Clone, Debug, Default)]
-pub struct Progress {
-    /// Log to outbox.
-    pub feeder: Reached,
-    /// Outbox to partitions.
-    pub relay: Reached,
-    /// Partitions to read model.
-    pub read_model: Reached,
-    /// Partitions to ledger.
-    pub ledger: Reached,
-}
-
-/// Where an event stands with a consumer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// Still to come.
-    Ahead,
-    /// Set aside by the consumer.
-    Held,
-    /// Taken.
-    Taken,
-}
-
-impl Reached {
-    fn standing(&self, partition: u16, position: u64, event: &Event) -> Standing {
-        let taken_up_to = self.positions.get(&partition).copied().unwrap_or(0);
-        match self.held_from.get(event.wallet_id.as_str()) {
-            _ if position > taken_up_to => Standing::Ahead,
-            Some(held_from) if event.version.0 >= *held_from => Standing::Held,
-            Some(_) | None => Standing::Taken,
-        }
-    }
-}
-
-/// Counts for one consumer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Events that are still to come.
-    pub ahead: u64,
-    /// Events that the consumer set aside.
-    pub held: u64,
-}
-
-impl Counts {
-    fn count(&mut self, standing: Standing) {
-        match standing {
-            Standing::Ahead => self.ahead += 1,
-            Standing::Held => self.held += 1,
-            Standing::Taken => {}
-        }
-    }
-}
-
-/// Counts for everybody.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AllCounts {
-    /// See [`Progress::feeder`].
-    pub feeder: Counts,
-    /// See [`Progress::relay`].
-    pub relay: Counts,
-    /// See [`Progress::read_model`].
-    pub read_model: Counts,
-    /// See [`Progress::ledger`].
-    pub ledger: Counts,
-}
 
 /// What the read model must show for a wallet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -250,19 +174,21 @@ impl<'a> LogFold<'a> {
     /// Counts the event for everybody, and says whether it must show in the read model and in the ledger.
     fn stand(&mut self, position: u64, event: &Event) -> (bool, bool) {
         let (progress, counts) = (self.progress, &mut self.counts);
-        counts.feeder.count(progress.feeder.standing(0, position, event));
+        counts.feeder.count(0, progress.feeder.standing(0, position, event));
         let relay = progress.relay.standing(0, position, event);
-        counts.relay.count(relay);
+        counts.relay.count(0, relay);
         let partition = partition_of(&event.wallet_id);
         let [in_read_model, in_ledger] =
             [(&progress.read_model, &mut counts.read_model), (&progress.ledger, &mut counts.ledger)].map(
                 |(reached, counts)| {
                     // What the relay set aside was never published: it is to come, wherever the consumer is.
                     let standing = match relay {
-                        Standing::Held | Standing::Ahead => Standing::Ahead,
-                        Standing::Taken => reached.standing(partition, position, event),
+                        Standing::Held | Standing::Ahead if reached.versions.is_none() => Standing::Ahead,
+                        Standing::Held | Standing::Ahead | Standing::Taken => {
+                            reached.standing(partition, position, event)
+                        }
                     };
-                    counts.count(standing);
+                    counts.count(partition, standing);
                     standing == Standing::Taken
                 },
             );

@@ -1,21 +1,24 @@
 //! The proof behind `wallex verify`: reads the log and the tables, and says of INV-01, 02, 03, 06 and 08 whether they
 //! hold.
 //!
-//! Read-only, beside a running service or on a stopped directory: the tables are read in one transaction first, then
+//! Read-only, beside a running service, on a stopped directory, or on the servers of a production system: the tables are read in one transaction first, then
 //! the log, which by then holds everything that the tables can know. Arithmetic of its own ([`fold`]); memory grows
 //! with wallets, not with events.
 //!
 //! | module | owns |
 //! |---|---|
 //! | [`fold`] | the fold of the log; INV-01, INV-02, INV-03 |
-//! | [`tables`] | the tables, in one transaction |
+//! | [`progress`] | how far everybody got, and where an event stands with them |
+//! | [`tables`], [`server_tables`] | the tables of SQLite and of Postgres, in one transaction |
 //! | [`compare`] | log against tables; INV-06, INV-08 |
 //! | [`report`] | the verdicts, as a table and as JSON |
 
 mod columns;
 pub mod compare;
 pub mod fold;
+pub mod progress;
 pub mod report;
+pub mod server_tables;
 pub mod tables;
 
 use std::collections::VecDeque;
@@ -27,11 +30,15 @@ use wallex_core::id::Position;
 use wallex_core::projector::Consumer;
 use wallex_journal::JournalError;
 
+use crate::config::Config;
 use crate::layout;
+use crate::server_log::{ServerLog, ServerLogError};
 use compare::OutboxCheck;
 use fold::LogFold;
+use progress::Progress;
 use report::{ConsumerLag, Report};
-use tables::{OutboxRow, Tables};
+use server_tables::ServerTables;
+use tables::{OutboxRow, Shown, Tables};
 
 /// How long SQLite may wait for a lock that a running service holds for a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,12 +51,15 @@ pub enum Error {
     /// The log cannot be read, or shows damage.
     #[error("the event log: {0}")]
     Log(#[from] JournalError),
+    /// KurrentDB cannot be read.
+    #[error(transparent)]
+    Server(#[from] ServerLogError),
     /// The tables cannot be read.
     #[error("the database {file}: {error}")]
     Tables {
-        /// The file.
+        /// The file, or the server.
         file: String,
-        /// What SQLite says.
+        /// What it says.
         error: sqlx::Error,
     },
     /// The operating system refuses what a runtime needs.
@@ -66,7 +76,7 @@ impl Error {
                 error,
                 JournalError::Damaged(_) | JournalError::Unreadable { .. } | JournalError::Inconsistent { .. }
             ),
-            Self::Tables { .. } | Self::Start(_) => false,
+            Self::Server(_) | Self::Tables { .. } | Self::Start(_) => false,
         }
     }
 }
@@ -76,22 +86,59 @@ impl Error {
 /// # Errors
 /// [`Error`] when something cannot be read; what it found is in the [`Report`].
 pub fn run(data_dir: &Path) -> Result<Report, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
+    let runtime = runtime()?;
     let file = layout::database(data_dir);
     let trouble = |error| Error::Tables { file: file.display().to_string(), error };
     let mut tables = runtime.block_on(Tables::open(&file)).map_err(trouble)?;
     // Only now: whatever the tables know is in the log.
     let log = layout::read_journal(data_dir)?;
+    let (progress, shown) = (tables.progress.clone(), std::mem::take(&mut tables.shown));
+    let known = Known { progress, shown, retained_from: tables.retained_from };
+    let outbox = |after| runtime.block_on(tables.outbox_after(after)).map_err(trouble);
+    verify(&known, |after| Ok(log.read_all(after, CHUNK)?), outbox)
+}
 
-    let progress = tables.progress.clone();
-    let retained_from = tables.retained_from;
-    let fed = progress.feeder.positions.get(&0).copied().unwrap_or(0);
-    let mut fold = LogFold::new(&progress);
+/// Verifies the servers of a production system, beside running instances or without.
+///
+/// # Errors
+/// [`Error`] when something cannot be read; what it found is in the [`Report`].
+pub fn run_on_servers(config: &Config) -> Result<Report, Error> {
+    let runtime = runtime()?;
+    let url = &config.postgres.url.0;
+    let trouble = |error| Error::Tables { file: url.to_string(), error };
+    let mut tables = runtime.block_on(ServerTables::open(url.reveal())).map_err(trouble)?;
+    // Only now: whatever the tables know is in the log.
+    let log = runtime.block_on(ServerLog::connect(config))?;
+    let (progress, shown) = (tables.progress.clone(), std::mem::take(&mut tables.shown));
+    let known = Known { progress, shown, retained_from: tables.retained_from };
+    let outbox = |after| runtime.block_on(tables.outbox_after(after)).map_err(trouble);
+    verify(&known, |after| Ok(runtime.block_on(log.read_all(after, CHUNK))?), outbox)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)
+}
+
+/// What the tables know, but for the outbox.
+struct Known {
+    progress: Progress,
+    shown: Shown,
+    retained_from: u64,
+}
+
+/// Folds the log and compares. Both readers give what comes after a position, and nothing at the end.
+fn verify(
+    tables: &Known,
+    mut read_log: impl FnMut(Position) -> Result<Vec<Recorded>, Error>,
+    read_outbox: impl FnMut(u64) -> Result<Vec<OutboxRow>, Error>,
+) -> Result<Report, Error> {
+    let fed = tables.progress.feeder.positions.get(&0).copied().unwrap_or(0);
+    let mut fold = LogFold::new(&tables.progress);
     let mut check = OutboxCheck::default();
-    let mut outbox = OutboxWalk::new(|after| runtime.block_on(tables.outbox_after(after)).map_err(trouble));
+    let mut outbox = OutboxWalk::new(read_outbox);
     let mut position = Position(0);
     loop {
-        let events: Vec<Recorded> = log.read_all(position, CHUNK)?;
+        let events: Vec<Recorded> = read_log(position)?;
         let Some(last) = events.last() else { break };
         position = last.position;
         for recorded in &events {
@@ -99,20 +146,20 @@ pub fn run(data_dir: &Path) -> Result<Report, Error> {
             fold.take(at, &recorded.event);
             if at <= fed {
                 let row = outbox.row_at(at, &mut check)?;
-                check.compare(at, &recorded.event, row.as_ref(), at < retained_from);
+                check.compare(at, &recorded.event, row.as_ref(), at < tables.retained_from);
             }
         }
     }
     outbox.finish(&mut check)?;
 
-    let (events, log_head, counts) = (fold.events, fold.head, fold.counts);
+    let (events, log_head, counts) = (fold.events, fold.head, fold.counts.clone());
     let (wallets, [inv_01, inv_02, inv_03]) = fold.finish();
     let [inv_06, inv_08] = check.finish(&tables.shown, &wallets, &counts);
     let consumers = [
-        ("outbox-feeder", counts.feeder),
-        (Consumer::Relay.name(), counts.relay),
-        (Consumer::ReadModel.name(), counts.read_model),
-        (Consumer::Ledger.name(), counts.ledger),
+        ("outbox-feeder", &counts.feeder),
+        (Consumer::Relay.name(), &counts.relay),
+        (Consumer::ReadModel.name(), &counts.read_model),
+        (Consumer::Ledger.name(), &counts.ledger),
     ];
     let verdicts = vec![inv_01, inv_02, inv_03, inv_06, inv_08];
     Ok(Report {

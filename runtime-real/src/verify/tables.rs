@@ -1,4 +1,4 @@
-//! The tables as they stand in one read transaction: progress, read model, ledger sums, outbox rows in chunks.
+//! SQLite's tables as they stand in one read transaction: progress, read model, ledger sums, outbox rows in chunks.
 //!
 //! Opened read-only, so that a running service is not disturbed. Everything that is compared with the log is turned
 //! into the verifier's own types here; nothing is trusted to agree.
@@ -14,12 +14,13 @@ use wallex_core::id::OwnerId;
 use wallex_core::projector::Consumer;
 
 use super::columns::OutboxColumns;
-use super::fold::{LedgerRow, LedgerSums, Progress, Reached, Row};
+use super::fold::{LedgerRow, LedgerSums, Row};
+use super::progress::{Progress, Reached};
 
 /// The consumer name under which the outbox keeps its own progress.
-const FEEDER: &str = "outbox-feeder";
+pub(super) const FEEDER: &str = "outbox-feeder";
 /// Outbox rows read at once.
-const CHUNK: i64 = 4_096;
+pub(super) const CHUNK: i64 = 4_096;
 
 /// A wallet's fixed properties, under its number in the tables.
 struct Numbered {
@@ -44,6 +45,8 @@ pub struct Tables {
 pub struct Shown {
     /// Events set aside, by consumer.
     pub held: HashMap<String, u64>,
+    /// Events applied, by consumer and partition, of consumers whose positions are not those of the log.
+    pub applied: HashMap<String, HashMap<u16, u64>>,
     /// Rows of the read model, by wallet.
     pub rows: HashMap<String, Row>,
     /// Sums over the ledger, by wallet.
@@ -339,7 +342,7 @@ impl Tables {
 }
 
 /// The progress of a consumer that has messages to set aside.
-fn reached_by<'a>(progress: &'a mut Progress, name: &str) -> Option<&'a mut Reached> {
+pub(super) fn reached_by<'a>(progress: &'a mut Progress, name: &str) -> Option<&'a mut Reached> {
     let consumer =
         [Consumer::Relay, Consumer::ReadModel, Consumer::Ledger].into_iter().find(|one| one.name() == name)?;
     Some(match consumer {

@@ -12,6 +12,7 @@
 
 mod audit;
 mod client;
+mod full_disk;
 mod history;
 mod rng;
 mod service;

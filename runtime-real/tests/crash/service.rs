@@ -22,14 +22,25 @@ pub(crate) struct Service {
     whereabouts: Whereabouts,
     starts: u64,
     kills: u64,
+    /// Whether it survives the signal that comes with a write beyond the limit on files.
+    meets_limits: bool,
 }
 
 impl Service {
     /// Starts it and waits until it takes requests.
     pub(crate) fn start(deadline: Instant) -> Self {
+        Self::begin(false, deadline)
+    }
+
+    /// The same, for [`Service::limit_files`].
+    pub(crate) fn start_with_limits(deadline: Instant) -> Self {
+        Self::begin(true, deadline)
+    }
+
+    fn begin(meets_limits: bool, deadline: Instant) -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let mut service =
-            Self { root, child: None, reader: None, whereabouts: Whereabouts::of(1), starts: 0, kills: 0 };
+        let whereabouts = Whereabouts::of(1);
+        let mut service = Self { root, child: None, reader: None, whereabouts, starts: 0, kills: 0, meets_limits };
         service.spawn();
         service.wait_until_ready(deadline);
         service
@@ -78,6 +89,16 @@ impl Service {
             assert!(Instant::now() < ready_by, "start {} is not ready in time:\n{}", self.starts, self.log_tail());
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// From now on no write of the process reaches beyond so many bytes of a file; nothing lifts the limit. To the
+    /// process that is a disk without space.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let child = self.child.as_ref().expect("it runs");
+        let soft = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let (pid, limit) = (child.id().to_string(), format!("--fsize={soft}:"));
+        let limited = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        assert!(limited.expect("prlimit, of util-linux").success(), "the limit is set");
     }
 
     /// `kill -9`.
@@ -138,6 +159,10 @@ impl Service {
 
     fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(BINARY);
+        if self.meets_limits {
+            command = Command::new("sh");
+            command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", BINARY]);
+        }
         command.arg(verb).arg("--data-dir").arg(self.data_dir());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).current_dir(self.root.path());
         // The surroundings of whoever runs the tests are not those of the service.

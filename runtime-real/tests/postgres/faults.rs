@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wallex::database::{DatabaseError, PostgresDatabase};
 use wallex_contracts::database::Log;
-use wallex_core::effect::{Completion, Failure, FailureKind};
+use wallex_core::effect::{Completion, Effect, Failure, FailureKind, Input, Reservation};
 use wallex_core::id::Position;
 
-use super::pipeline::{feeder, write};
+use super::pipeline::{EFFECT, feeder, write};
 use super::proxy::{Fault, Proxy};
+use super::races::{attempt, key};
 use super::server::{LONG, TestDatabase};
 
 async fn behind_a_proxy() -> (TestDatabase, Proxy, PostgresDatabase) {
@@ -47,6 +48,30 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_it_happened() {
     assert_eq!(answered(&database).await, log.end());
     // Whoever repeats it finds out.
     assert_eq!(write(&database, 0, &log.rows).await, Completion::Conflict);
+}
+
+#[tokio::test]
+async fn a_reservation_whose_answer_is_lost_is_unknown_and_it_happened() {
+    let (_test, proxy, database) = behind_a_proxy().await;
+    let reserve = async |command: u64, keys: &[u64]| {
+        let items = keys.iter().map(|key| attempt(*key, command)).collect();
+        match database.perform(Effect::Reserve(EFFECT, items)).await {
+            Some(Input::Reserved(EFFECT, completion)) => completion,
+            other => panic!("{other:?}"),
+        }
+    };
+    proxy.set(Fault::AnswerLost);
+    assert_eq!(reserve(1, &[1, 2]).await, Completion::Unknown);
+    proxy.set(Fault::None);
+    answered(&database).await;
+    let pending = |number: u64| Reservation::Pending { fingerprint: key(number).fingerprint };
+    assert_eq!(reserve(2, &[1, 2]).await, Completion::Done(vec![pending(1), pending(2)]));
+    // One key is new and reserved, and whether the others are is not answered.
+    proxy.set(Fault::CommitAnswerLost);
+    assert_eq!(reserve(3, &[1, 3]).await, Completion::Unknown);
+    proxy.set(Fault::None);
+    answered(&database).await;
+    assert_eq!(reserve(4, &[3]).await, Completion::Done(vec![pending(3)]));
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     Away,
     /// A COMMIT is passed on; its answer is not, the connection is cut instead.
     CommitAnswerLost,
+    /// Everything is passed on but answers; with the first of them the connection is cut.
+    AnswerLost,
     /// A COMMIT is not passed on, the connection is cut instead.
     CutBeforeCommit,
     /// A COMMIT is passed on, and nothing comes back; the connection stays.
@@ -26,10 +28,11 @@ pub(crate) enum Fault {
     Silent,
 }
 
-const ALL: [Fault; 6] = [
+const ALL: [Fault; 7] = [
     Fault::None,
     Fault::Away,
     Fault::CommitAnswerLost,
+    Fault::AnswerLost,
     Fault::CutBeforeCommit,
     Fault::SilentAfterCommit,
     Fault::Silent,
@@ -104,7 +107,11 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fault: &Atomi
             lost @ (Fault::CommitAnswerLost | Fault::SilentAfterCommit) if is_commit => {
                 committing.store(lost as u8, Ordering::SeqCst);
             }
-            Fault::None | Fault::CutBeforeCommit | Fault::CommitAnswerLost | Fault::SilentAfterCommit => {}
+            Fault::None
+            | Fault::CutBeforeCommit
+            | Fault::CommitAnswerLost
+            | Fault::AnswerLost
+            | Fault::SilentAfterCommit => {}
         }
         if to.write_all(request).await.is_err() {
             return;
@@ -117,7 +124,7 @@ async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fault: &Atomic
     while let Ok(length @ 1..) = from.read(&mut bytes).await {
         // The server has answered, so it has committed.
         match (now(fault), now(committing)) {
-            (Fault::Away, _) | (_, Fault::CommitAnswerLost) => return,
+            (Fault::Away | Fault::AnswerLost, _) | (_, Fault::CommitAnswerLost) => return,
             (Fault::Silent, _) | (_, Fault::SilentAfterCommit) => continue,
             (_, _) => {}
         }

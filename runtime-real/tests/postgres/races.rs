@@ -1,6 +1,7 @@
 //! Several instances on one database: exactly one wins, nobody deadlocks, and what has expired goes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use wallex::database::PostgresDatabase;
 use wallex_contracts::database::{Log, at, changes, entries};
@@ -13,20 +14,27 @@ use wallex_core::wallet::Rejection;
 use super::pipeline::{EFFECT, feeder, project, write};
 use super::server::TestDatabase;
 
-fn key(number: u64) -> Idempotency {
+pub(crate) fn key(number: u64) -> Idempotency {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&number.to_be_bytes());
     Idempotency { key: KeyHash(bytes), fingerprint: Fingerprint(bytes) }
 }
 
-fn attempt(number: u64, command: u64, seconds: i64) -> Reserve {
-    Reserve {
-        idempotency: key(number),
-        command_id: CommandId::new(at(0), command),
-        now: at(seconds),
-        dead_before: at(seconds - 30),
-        expires_at: at(seconds + 3_600),
-    }
+/// Longer than a test takes, and less than a day.
+const LONG: Duration = Duration::from_secs(3_600);
+
+pub(crate) fn attempt(number: u64, command: u64) -> Reserve {
+    Reserve { idempotency: key(number), command_id: CommandId::new(at(0), command), dead_after: LONG, kept_for: LONG }
+}
+
+/// An attempt to which every other one is dead.
+fn late(number: u64, command: u64) -> Reserve {
+    Reserve { dead_after: Duration::ZERO, ..attempt(number, command) }
+}
+
+/// An attempt whose record has expired as soon as it is there.
+fn fleeting(number: u64, command: u64) -> Reserve {
+    Reserve { kept_for: Duration::ZERO, ..attempt(number, command) }
 }
 
 fn record(number: u64, command: u64) -> KeyRecord {
@@ -34,8 +42,8 @@ fn record(number: u64, command: u64) -> KeyRecord {
     KeyRecord {
         idempotency: key(number),
         command_id: CommandId::new(at(0), command),
-        expires_at: at(3_600),
-        held_since: None,
+        expires_at: wallex::driver::now().plus(LONG),
+        held_by: None,
         answer: FinalAnswer { outcome: Err(refused), correlation_id: CorrelationId::parse("request").expect("an id") },
     }
 }
@@ -47,24 +55,32 @@ async fn reserve(database: &PostgresDatabase, items: Vec<Reserve>) -> Vec<Reserv
     }
 }
 
+/// Every attempt so far began a day ago.
+async fn age(test: &TestDatabase) {
+    let update = "UPDATE idempotency_keys SET attempted_us = attempted_us - 86400000000";
+    sqlx::query(update).execute(&mut test.sql().await).await.expect("an update");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_two_instances_one_reserves_a_key_and_one_takes_it_over() {
     let test = TestDatabase::create().await;
     let (one, two) = (test.instance().await, test.instance().await);
     for number in 0..40 {
-        let race = async |seconds| {
-            let ((one, two), (mine, yours)) = ((one.clone(), two.clone()), (number * 10, number * 10 + 1));
-            let one = tokio::spawn(async move { reserve(&one, vec![attempt(number, mine, seconds)]).await });
-            let two = tokio::spawn(async move { reserve(&two, vec![attempt(number, yours, seconds)]).await });
+        let race = async |mine: Reserve, yours: Reserve| {
+            let (one, two) = (one.clone(), two.clone());
+            let one = tokio::spawn(async move { reserve(&one, vec![mine]).await });
+            let two = tokio::spawn(async move { reserve(&two, vec![yours]).await });
             [one.await.expect("no panic").remove(0), two.await.expect("no panic").remove(0)]
         };
-        let first = race(0).await;
+        let first = race(attempt(number, 10), attempt(number, 11)).await;
         assert_eq!(first.iter().filter(|found| **found == Reservation::New).count(), 1, "{first:?}");
-        let second = race(40).await;
+        age(&test).await;
+        let second = race(attempt(number, 20), attempt(number, 21)).await;
         let taken = second.iter().filter(|found| matches!(found, Reservation::TakenOver { .. })).count();
         assert_eq!(taken, 1, "{second:?}");
-        // An hour later it has expired.
-        let third = race(4_000).await;
+        let expired = 1_000 + number;
+        assert_eq!(reserve(&one, vec![fleeting(expired, 29)]).await, [Reservation::New]);
+        let third = race(attempt(expired, 30), attempt(expired, 31)).await;
         assert_eq!(third.iter().filter(|found| **found == Reservation::New).count(), 1, "{third:?}");
         for found in [first, second, third].iter().flatten() {
             assert!(!matches!(found, Reservation::Finished { .. }), "{found:?}");
@@ -161,9 +177,9 @@ async fn use_keys(database: &PostgresDatabase, writer: u64, round: u64) {
     if writer.is_multiple_of(2) {
         numbers.reverse();
     }
-    // Time goes on differently for each writer, so some take over or renew what others have just reserved.
-    let seconds = i64::try_from(round * 45 + writer * 400).expect("a short time");
-    let items = numbers.iter().map(|number| attempt(*number, writer, seconds)).collect();
+    // Some take over or renew what others have just reserved.
+    let kind = [attempt, late, fleeting][((round + writer) % 3) as usize];
+    let items = numbers.iter().map(|number| kind(*number, writer)).collect();
     let found = reserve(database, items).await;
     assert_eq!(found.len(), numbers.len());
     let records = numbers.iter().step_by(3).map(|number| record(*number, writer)).collect();
@@ -171,7 +187,7 @@ async fn use_keys(database: &PostgresDatabase, writer: u64, round: u64) {
     assert_eq!(stored, Some(Input::AnswersStored(EFFECT, Completion::Done(()))));
     let released = numbers.iter().map(|number| (key(*number).key, CommandId::new(at(0), writer))).collect();
     assert_eq!(database.perform(Effect::ReleaseKeys(released)).await, None);
-    assert!(matches!(database.delete_expired_keys(at(seconds), 10).await, Completion::Done(_)));
+    assert!(matches!(database.delete_expired_keys(wallex::driver::now(), 10).await, Completion::Done(_)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -193,11 +209,11 @@ async fn instances_that_start_together_migrate_one_after_the_other() {
 async fn expired_keys_are_deleted_in_batches_and_the_others_stay() {
     let test = TestDatabase::create().await;
     let database = test.instance().await;
-    let old = (0..250).map(|number| attempt(number, 1, 0)).collect();
+    let old = (0..250).map(|number| fleeting(number, 1)).collect();
     reserve(&database, old).await;
-    let new = (250..300).map(|number| attempt(number, 1, 3_600)).collect();
+    let new = (250..300).map(|number| attempt(number, 1)).collect();
     reserve(&database, new).await;
-    let now = at(3_700);
+    let now = wallex::driver::now().plus(Duration::from_secs(60));
     for deleted in [100, 100, 50, 0] {
         assert_eq!(database.delete_expired_keys(now, 100).await, Completion::Done(deleted));
     }

@@ -63,10 +63,11 @@ enum Blow {
     Kill(Server),
     Cut(Server),
     SwallowAnswers(Server),
+    Delay(Server),
 }
 
 /// Every kind of blow; in which order and at which moments, the seed says.
-const BLOWS: [Blow; 16] = [
+const BLOWS: [Blow; 21] = [
     Blow::KillInstance(0),
     Blow::KillInstance(1),
     Blow::KillInstance(0),
@@ -82,7 +83,12 @@ const BLOWS: [Blow; 16] = [
     Blow::Cut(Server::Redis),
     Blow::SwallowAnswers(Server::EventStore),
     Blow::SwallowAnswers(Server::Postgres),
+    Blow::SwallowAnswers(Server::Kafka),
     Blow::SwallowAnswers(Server::Redis),
+    Blow::Delay(Server::EventStore),
+    Blow::Delay(Server::Postgres),
+    Blow::Delay(Server::Kafka),
+    Blow::Delay(Server::Redis),
 ];
 
 fn strike(system: &mut System, blow: Blow, moments: &mut Rng) {
@@ -104,6 +110,7 @@ fn strike(system: &mut System, blow: Blow, moments: &mut Rng) {
         }
         Blow::Cut(server) => system.spoil(server, Fault::Cut, pause),
         Blow::SwallowAnswers(server) => system.spoil(server, Fault::SwallowAnswers, pause * 3),
+        Blow::Delay(server) => system.spoil(server, Fault::Delay, pause * 3),
     }
 }
 
@@ -132,6 +139,7 @@ fn two_instances_lose_nothing_in_a_storm_and_the_topic_has_everything_in_order()
     let newest = newest_versions(&history, &system.whereabouts(), deadline);
     let topic = topic::versions(&system.kafka(), deadline);
     assert_eq!(topic::findings(&topic, &newest), Vec::<String>::new());
+    system.verify();
     for instance in 0..2 {
         system.terminate_instance(instance);
     }
@@ -155,6 +163,46 @@ fn instances_answer_for_each_other_and_a_rolling_restart_fails_no_request() {
     println!("{}", history.summary());
     assert_eq!(history.torn_answers(), Vec::<String>::new(), "a drain finishes the answers that it has begun");
     audit::audit(&mut history, &system.whereabouts(), deadline);
+    find_what_is_tampered_with(&mut system);
+}
+
+/// Each fault is planted in sound tables, found, and taken back.
+fn find_what_is_tampered_with(system: &mut System) {
+    system.verify();
+    for instance in 0..2 {
+        system.terminate_instance(instance);
+    }
+    let faults = [
+        ("INV-06", "DELETE FROM ledger_rows WHERE wallet_id = 'alice' AND version = 2"),
+        ("INV-06", "DELETE FROM ledger_rows WHERE wallet_id = 'alice' AND version = 4"),
+        ("INV-08", "UPDATE ledger_rows SET amount = amount + 1 WHERE wallet_id = 'alice' AND version = 2"),
+        ("INV-06", "DELETE FROM wallet_states WHERE wallet_id = 'alice'"),
+        ("INV-08", "UPDATE wallet_states SET balance = balance + 1 WHERE wallet_id = 'alice'"),
+        ("INV-06", "UPDATE wallet_states SET version = version - 1 WHERE wallet_id = 'alice'"),
+        ("INV-06", "DELETE FROM outbox_events WHERE wallet_id = 'alice' AND event_version = 2"),
+        (
+            "INV-08",
+            "UPDATE outbox_events SET partition = 1, event_type = 2 WHERE wallet_id = 'alice' AND event_version = 1",
+        ),
+    ];
+    for table in ["ledger_rows", "wallet_states", "outbox_events"] {
+        system.tamper(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}"));
+    }
+    for (invariant, sql) in faults {
+        system.tamper(sql);
+        let (code, said) = system.verify_said();
+        assert_eq!(code, Some(1), "{sql}: {said}");
+        let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let violated = |verdict: &&serde_json::Value| verdict["violations"].as_u64() > Some(0);
+        let found: Vec<_> = report["verdicts"].as_array().unwrap().iter().filter(violated).collect();
+        assert!(found.iter().any(|verdict| verdict["invariant"] == invariant), "{sql}: {said}");
+        for table in ["ledger_rows", "wallet_states", "outbox_events"] {
+            system.tamper(&format!(
+                "BEGIN; DELETE FROM {table}; INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM kept_{table}; COMMIT"
+            ));
+        }
+    }
+    system.verify();
 }
 
 /// Create, credit, debit, transfer, replay, history: each request to the other instance than the one before.
@@ -186,6 +234,10 @@ fn follow_the_contract(system: &System, deadline: Instant) {
         };
         assert_eq!((again.status, again.replayed, &again.body), (*status, true, &first.body), "the other instance");
     }
+    let listed = system.events("alice");
+    assert_eq!(listed.len(), 4, "{listed:?}");
+    assert_eq!(listed[0]["type"], "WalletCreated");
+    assert_eq!(listed[3]["version"], 4);
     for client in &mut instances {
         let alice = view::wallet(client, "alice", 4, deadline).expect("alice is there");
         assert_eq!((alice.version, alice.balance), (4, 12_000));

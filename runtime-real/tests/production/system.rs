@@ -2,12 +2,14 @@
 //! server behind a proxy that can cut and swallow.
 
 use std::net::SocketAddr;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::own::OwnServer;
+use crate::own::{OwnServer, free_ports};
 use crate::process::Process;
 use crate::proxy::{Fault, Proxy};
 use crate::whereabouts::Whereabouts;
@@ -51,7 +53,7 @@ impl System {
             let joined = (postgres.join(), kafka.join(), redis.join());
             (joined.0.expect("Postgres"), joined.1.expect("Kafka"), joined.2.expect("Redis"))
         });
-        let mut store = event_store(&directory, "127.0.0.1:0");
+        let mut store = event_store(&directory, &format!("127.0.0.1:{}", free_ports()[0]));
         let store_address = store.wait_until_ready(Instant::now() + READY_TIME_MAX);
         let (kafka_ports, local) = (kafka.ports(), |port: u16| format!("127.0.0.1:{port}"));
         let proxy = |listen: String, target: String| runtime.block_on(Proxy::start(&listen, target));
@@ -144,6 +146,42 @@ impl System {
         proxy.set(Fault::Cut);
         std::thread::sleep(Duration::from_millis(100));
         proxy.set(Fault::None);
+    }
+
+    /// The proof of the invariants over the event store and Postgres, which must hold.
+    pub(crate) fn verify(&self) {
+        let (code, said) = self.verify_said();
+        assert_eq!(code, Some(0), "{said}");
+    }
+
+    /// How `wallex verify` ends, and what it says.
+    pub(crate) fn verify_said(&self) -> (Option<i32>, String) {
+        let output = self.tool(&["verify", "--json"]);
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        (output.status.code(), text)
+    }
+
+    /// The events of a wallet, as `wallex events` lists them.
+    pub(crate) fn events(&self, wallet: &str) -> Vec<Value> {
+        let output = self.tool(&["events", "--json", "--wallet", wallet]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("text");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    /// Changes tables behind the back of everybody.
+    pub(crate) fn tamper(&self, sql: &str) {
+        let arguments = ["-h", "127.0.0.1", "-U", "postgres", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql];
+        let port = self.postgres.ports().port.to_string();
+        let done = Command::new("psql").args(arguments).args(["-p", &port]).status().expect("psql runs");
+        assert!(done.success(), "{sql}");
+    }
+
+    /// A verb of the command line with the settings of the instances.
+    fn tool(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wallex"));
+        command.args(arguments).current_dir(self.directory.path()).envs(self.settings());
+        command.env("WALLEX_PROFILE", "production").output().expect("the binary runs")
     }
 
     fn settings(&self) -> Vec<(String, String)> {

@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
@@ -76,8 +77,29 @@ impl Drop for OwnServer {
     }
 }
 
-/// Ports that were free a moment ago, all different.
-fn free_ports() -> [u16; 4] {
-    let listeners = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("its address").port())
+/// Ports that nobody has, all different, for servers that are killed and started again: none of those that the system
+/// gives to outgoing connections, or one of these could sit on the port while its server is down.
+pub(crate) fn free_ports() -> [u16; 4] {
+    let mut held: Vec<TcpListener> = Vec::new();
+    let lowest_given_away = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
+        .ok()
+        .and_then(|range| range.split_whitespace().next().and_then(|low| low.parse::<u32>().ok()))
+        .unwrap_or(32_768);
+    let span = lowest_given_away.clamp(12_000, 60_000) - 10_000;
+    // Tests run at once, in several processes: each begins elsewhere.
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+    let begin = (nanos / 1_000).wrapping_add(std::process::id().wrapping_mul(7_919));
+    for step in 0..span {
+        let port = 10_000 + begin.wrapping_add(step) % span;
+        if let Ok(port) = u16::try_from(port)
+            && let Ok(listener) = TcpListener::bind(("127.0.0.1", port))
+        {
+            held.push(listener);
+        }
+        if held.len() == 4 {
+            break;
+        }
+    }
+    let ports: Vec<u16> = held.iter().map(|one| one.local_addr().expect("its address").port()).collect();
+    ports.try_into().expect("four free ports")
 }

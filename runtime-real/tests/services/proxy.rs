@@ -1,13 +1,17 @@
-//! A TCP proxy with faults: it passes bytes on, cuts connections, or swallows what passes, like a network that is gone
-//! without saying so.
+//! A TCP proxy with faults: it passes bytes on, late or not at all, or cuts connections, like a network that is slow, or
+//! gone without saying so.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+/// How long bytes are on their way when they are delayed.
+const DELAY: Duration = Duration::from_millis(150);
 
 /// What happens to bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub(crate) enum Fault {
     Swallow,
     /// Questions come through, answers do not.
     SwallowAnswers,
+    /// Everything comes through, late.
+    Delay,
 }
 
 /// The proxy; it ends with the value.
@@ -90,7 +96,12 @@ async fn pass(
     let mut bytes = vec![0; 16 * 1_024];
     let mut has_swallowed = false;
     while let Ok(read @ 1..) = from.read(&mut bytes).await {
-        if swallows(*faults.borrow()) {
+        let fault = *faults.borrow();
+        if fault == Fault::Delay {
+            // The way is that slow: no test waits for it.
+            tokio::time::sleep(DELAY).await;
+        }
+        if swallows(fault) {
             has_swallowed = true;
         } else if has_swallowed || to.write_all(&bytes[..read]).await.is_err() {
             // No network takes bytes out of the middle of a connection: where some are lost, it ends.

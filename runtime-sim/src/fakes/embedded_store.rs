@@ -99,7 +99,7 @@ impl EmbeddedStore {
             Effect::Append(id, append) => return self.append(now, &[(id, append)]).pop(),
             Effect::Reserve(id, items) => {
                 let found = items.iter().map(|item| {
-                    let stored = self.journal.reserve(&item.idempotency.key, item.now)?;
+                    let stored = self.journal.reserve(&item.idempotency.key, now)?;
                     Ok(stored.map_or(Reservation::New, |(fingerprint, answer)| Reservation::Finished {
                         fingerprint,
                         answer,

@@ -19,6 +19,8 @@ pub type Notice = (InstanceId, Input);
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
     groups: BTreeMap<Consumer, Group>,
+    /// Deals so far, over all groups and lives of the broker.
+    deals: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -27,24 +29,35 @@ struct Group {
     owners: BTreeMap<u16, InstanceId>,
     /// Changes with every rebalance, so that partitions move also when the members stay.
     generation: u16,
+    /// Which deal of all this is; 0 before the first.
+    deal: u64,
 }
 
 impl Groups {
     /// An instance joins a group; one that is in already changes nothing.
     pub fn join(&mut self, consumer: Consumer, instance: InstanceId) -> Vec<Notice> {
-        let group = self.groups.entry(consumer).or_default();
-        if group.members.insert(instance) { group.rebalance(consumer) } else { Vec::new() }
+        let is_new = self.groups.entry(consumer).or_default().members.insert(instance);
+        if is_new { self.rebalance(consumer) } else { Vec::new() }
     }
 
     /// An instance leaves, or is not heard of any more. The notices name it too: it may still run.
     pub fn leave(&mut self, consumer: Consumer, instance: InstanceId) -> Vec<Notice> {
-        let group = self.groups.entry(consumer).or_default();
-        if group.members.remove(&instance) { group.rebalance(consumer) } else { Vec::new() }
+        let was_there = self.groups.entry(consumer).or_default().members.remove(&instance);
+        if was_there { self.rebalance(consumer) } else { Vec::new() }
     }
 
     /// Deals all partitions of a group anew.
     pub fn rebalance(&mut self, consumer: Consumer) -> Vec<Notice> {
-        self.groups.entry(consumer).or_default().rebalance(consumer)
+        self.deals += 1;
+        let group = self.groups.entry(consumer).or_default();
+        group.deal = self.deals;
+        group.rebalance(consumer)
+    }
+
+    /// Which deal stands: a member that knows of another one has other partitions than it should.
+    #[must_use]
+    pub fn deal(&self, consumer: Consumer) -> u64 {
+        self.groups.get(&consumer).map_or(0, |group| group.deal)
     }
 
     /// The broker starts again and knows no members.

@@ -158,7 +158,10 @@ function flag(c, px, py, colour) {
 }
 function vertical(c, height, px, colour, label) {
   c.strokeStyle = colour; c.lineWidth = 1.5; c.beginPath(); c.moveTo(px, TOP - 6); c.lineTo(px, height); c.stroke();
-  if (label) { c.fillStyle = colour; c.font = "bold 11px system-ui"; c.textAlign = "left"; c.textBaseline = "bottom"; c.fillText(label, px + 4, height - 4); }
+  if (!label) return;
+  c.fillStyle = colour; c.font = "bold 11px system-ui"; c.textBaseline = "bottom";
+  const fits = px + 4 + c.measureText(label).width <= c.canvas.clientWidth;
+  c.textAlign = fits ? "left" : "right"; c.fillText(label, fits ? px + 4 : px - 4, height - 4);
 }
 function stepIndex(step) {
   let low = 0, high = records.length;

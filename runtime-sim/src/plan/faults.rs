@@ -137,7 +137,11 @@ fn lost_answers(_: &Plan, chance: &mut Chance) -> Fault {
 }
 
 fn clock_jump(plan: &Plan, chance: &mut Chance) -> Fault {
-    let size = if chance.percent(70) { chance.between(1, 500) } else { chance.between(500, 20_000) };
+    let size = match chance.below(10) {
+        0..=4 => chance.between(1, 500),
+        5..=7 => chance.between(500, 20_000),
+        _ => chance.between(20_000, 200_000),
+    };
     let by_ms = if chance.percent(50) { size as i64 } else { -(size as i64) };
     Fault::ClockJump { instance: instance(plan, chance), by_ms }
 }

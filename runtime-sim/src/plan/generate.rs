@@ -18,8 +18,8 @@ pub fn generate(seed: u64, preset: Preset, topology: Topology, commands: usize) 
     let mut chance = Chance::of(seed, Concern::Options);
     let options = options(&mut chance, preset, topology);
     let clients = match topology {
-        Topology::Production => chance.between(3, 6),
-        Topology::Embedded => chance.between(2, 6),
+        Topology::Production => chance.between(5, 14),
+        Topology::Embedded => chance.between(2, 12),
     };
     let mix = Mix::draw(&mut chance, options.wallets);
     let clients = Workload { chance: Chance::of(seed, Concern::Workload), mix, keys: 0, used: Vec::new() }.clients(

@@ -11,6 +11,9 @@ use crate::network::Spell;
 use crate::plan::{Fault, Server};
 use crate::trace::{Kind, Note};
 
+/// How wrong a clock may be: two of them differ by less than [`wallex_core::limits::TAKEOVER_CLOCK_MARGIN`] then.
+const SKEW_MAX_US: i64 = 240_000_000;
+
 impl World {
     /// A fault of the plan begins.
     pub(super) fn inflict(&mut self, number: usize) {
@@ -57,10 +60,9 @@ impl World {
                 self.network.cast(until, Spell::LostAnswers { server, percent });
             }
             Fault::ClockJump { instance, by_ms } => {
-                // Further apart, a takeover may come while the first attempt still waits for its turn; see docs/SIMULATION.md.
-                let apart_us = self.plan.options.request_timeout_ms as i64 * 1_000 / 2;
                 let slot = self.slot(instance);
-                slot.skew_us = (slot.skew_us + by_ms * 1_000).clamp(-apart_us, apart_us);
+                slot.skew_us = (slot.skew_us + by_ms * 1_000).clamp(-SKEW_MAX_US, SKEW_MAX_US);
+                slot.ahead_us = slot.ahead_us.max(slot.skew_us);
                 self.nudge_instance(instance);
             }
             Fault::LeasesLost => self.servers.leases.crash(),
@@ -191,12 +193,16 @@ impl World {
         }
     }
 
-    /// Members are told that there are messages.
+    /// Who reads partitions with new messages is told of them.
     pub(super) fn hint_messages_now(&mut self) {
-        self.servers.messages_hinted = false;
+        let partitions = std::mem::take(&mut self.servers.unhinted);
         for place in 0..self.slots.len() {
             if let Some(life) = self.slots[place].life {
                 for consumer in [Consumer::ReadModel, Consumer::Ledger] {
+                    let owns = |partition: &u16| self.servers.groups.owner(consumer, *partition) == Some(life);
+                    if !self.embedded() && !partitions.iter().any(owns) {
+                        continue;
+                    }
                     let input = Input::MessagesAvailable(consumer);
                     self.send(Lane::Broker, Lane::Instance(place as u8), Packet::Feed { life, input });
                 }

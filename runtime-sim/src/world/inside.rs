@@ -167,9 +167,7 @@ impl World {
         for message in &fresh {
             self.observe(&Observation::Published(message));
         }
-        if !fresh.is_empty() {
-            self.hint_messages();
-        }
+        self.hint_messages(&fresh);
         input
     }
 

@@ -13,6 +13,7 @@ use wallex_core::effect::{Append, Completion, Effect, Input};
 use wallex_core::id::{CommandId, EffectId, RequestId};
 use wallex_core::node::Node;
 use wallex_core::projector::{Consumer, Projection};
+use wallex_core::time::Timestamp;
 
 use super::packet::{Packet, Reply, completes, completing, effect_name, input_name};
 use super::reads::Reads;
@@ -39,12 +40,14 @@ pub(super) struct Driver {
     requests: BTreeMap<RequestId, AttemptId>,
     next_request: u64,
     reads: Reads,
-    assigned: BTreeMap<Consumer, BTreeSet<u16>>,
+    assigned: BTreeMap<Consumer, (u64, BTreeSet<u16>)>,
     /// Effects that the adapter has given up.
     expired: BTreeSet<EffectId>,
     member_at: u64,
     draining: Option<u64>,
     wakes_at: u64,
+    /// When the node wants to be called, as of the last turn.
+    timer: Option<Timestamp>,
 }
 
 /// Runs a process until it dies.
@@ -98,6 +101,7 @@ impl Driver {
             member_at: 0,
             draining: None,
             wakes_at: 0,
+            timer: None,
         }
     }
 
@@ -124,7 +128,7 @@ impl Driver {
         self.expire_calls(world, now);
         self.reads.poll(world, self.lane, self.life, now);
         let clock = world.clock(self.me);
-        if self.node.poll_timeout().is_some_and(|(at, _)| at <= clock) {
+        if self.timer.is_some_and(|at| at <= clock) {
             world.step(self.lane, Kind::Timer, None, 0, &(), || named("timer"));
             self.node.handle_timeout(clock);
         }
@@ -142,8 +146,9 @@ impl Driver {
 
     fn sleep(&mut self, world: &mut World, now: u64) {
         let clock = world.clock(self.me);
-        let timer = self.node.poll_timeout().map(|(at, _)| now + at.since(clock).as_micros() as u64);
-        let call = world.slots[usize::from(self.me)].calls.values().map(|call| call.deadline).min();
+        self.timer = self.node.poll_timeout().map(|(at, _)| at);
+        let timer = self.timer.map(|at| now + at.since(clock).as_micros() as u64);
+        let call = world.slots[usize::from(self.me)].next_deadline();
         let member = (!world.embedded()).then_some(self.member_at);
         let next = [timer, call, member, self.draining, self.reads.next_at()].into_iter().flatten().min();
         if let Some(at) = next
@@ -171,8 +176,8 @@ impl Driver {
             Packet::Found { life, number, snapshot } if life == self.life => {
                 self.reads.found(world, self.lane, number, snapshot);
             }
-            Packet::Assigned { life, consumer, partitions } if life == self.life => {
-                self.assign(world, consumer, partitions);
+            Packet::Assigned { life, consumer, deal, partitions } if life == self.life => {
+                self.assign(world, consumer, deal, partitions);
             }
             // For a process that ran here before, or for nobody.
             Packet::Feed { .. } | Packet::Miss { .. } | Packet::Found { .. } | Packet::Assigned { .. } => {}
@@ -253,9 +258,9 @@ impl Driver {
         }
     }
 
-    fn assign(&mut self, world: &mut World, consumer: Consumer, partitions: Vec<u16>) {
+    fn assign(&mut self, world: &mut World, consumer: Consumer, deal: u64, partitions: Vec<u16>) {
         let wanted: BTreeSet<u16> = partitions.into_iter().collect();
-        let has = self.assigned.insert(consumer, wanted.clone()).unwrap_or_default();
+        let (_, has) = self.assigned.insert(consumer, (deal, wanted.clone())).unwrap_or_default();
         let revoked: Vec<u16> = has.difference(&wanted).copied().collect();
         let assigned: Vec<u16> = wanted.difference(&has).copied().collect();
         if !revoked.is_empty() {
@@ -273,18 +278,19 @@ impl Driver {
     fn keep_membership(&mut self, world: &mut World, now: u64) {
         if self.member_at <= now && !world.embedded() {
             self.member_at = now + MEMBER_US;
-            world.send(self.lane, Lane::Broker, Packet::Member { life: self.life });
+            let deal = |consumer| (consumer, self.assigned.get(&consumer).map_or(0, |(deal, _)| *deal));
+            let deals = [deal(Consumer::ReadModel), deal(Consumer::Ledger)];
+            world.send(self.lane, Lane::Broker, Packet::Member { life: self.life, deals });
         }
     }
 
     fn expire_calls(&mut self, world: &mut World, now: u64) {
-        let calls = &world.slots[usize::from(self.me)].calls;
-        let expired: Vec<EffectId> =
-            calls.iter().filter(|(_, call)| call.deadline <= now).map(|(effect, _)| *effect).collect();
-        for effect in expired {
-            let Some(missed) = world.slots[usize::from(self.me)].calls.get(&effect).map(|call| call.missed) else {
-                continue;
-            };
+        let me = usize::from(self.me);
+        while let Some((deadline, effect)) = world.slots[me].deadlines.front().copied()
+            && deadline <= now
+        {
+            world.slots[me].deadlines.pop_front();
+            let Some(missed) = world.slots[me].calls.get(&effect).map(|call| call.missed) else { continue };
             self.complete(world, missed(effect, super::packet::Miss::Unknown));
             self.expired.insert(effect);
         }
@@ -345,7 +351,9 @@ impl Driver {
             // Nothing is lost within one process, so an embedded instance waits for as long as it takes.
             let patience = if world.embedded() { u64::MAX / 2 } else { world.plan.options.call_timeout_ms * 1_000 };
             let what = awaited(world, &effect);
-            world.slots[usize::from(self.me)].calls.insert(id, Call { deadline: now + patience, missed, what });
+            let slot = &mut world.slots[usize::from(self.me)];
+            slot.calls.insert(id, Call { missed, what });
+            slot.deadlines.push_back((now + patience, id));
         }
         let server = match port_of(&effect) {
             Port::EventStore => Lane::EventStore,

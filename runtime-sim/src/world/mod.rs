@@ -56,7 +56,9 @@ const FAULTY_PHASE_MAX: Duration = Duration::from_secs(600);
 pub const STEPS_MAX: u64 = 3_000_000;
 
 fn lock(shared: &Shared) -> MutexGuard<'_, World> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+    let mut world = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    world.read_clock();
+    world
 }
 
 /// Runs a plan, on a thread of its own. `keep_trace` keeps the records of the trace.

@@ -34,10 +34,10 @@ pub(super) enum Packet {
     Lookup { life: InstanceId, number: u64, wallet: WalletId },
     /// Server → instance.
     Found { life: InstanceId, number: u64, snapshot: Option<Snapshot> },
-    /// Instance → broker: it is alive and wants partitions.
-    Member { life: InstanceId },
-    /// Broker → instance: its partitions.
-    Assigned { life: InstanceId, consumer: Consumer, partitions: Vec<u16> },
+    /// Instance → broker: it is alive and wants partitions; by which deal it has those that it has, for each consumer.
+    Member { life: InstanceId, deals: [(Consumer, u64); 2] },
+    /// Broker → instance: its partitions, by which deal.
+    Assigned { life: InstanceId, consumer: Consumer, deal: u64, partitions: Vec<u16> },
 }
 
 /// What a client hears.
@@ -83,7 +83,7 @@ pub(super) enum Event {
     Boot(u8),
     /// Instances are told that the log has grown.
     HintLog,
-    /// Instances are told that there are messages.
+    /// Readers of partitions are told that there are messages.
     HintMessages,
     /// The broker looks who has not been heard of.
     Sessions,
@@ -109,7 +109,7 @@ impl Packet {
             Self::Perform { life, .. }
             | Self::AppendGroup { life, .. }
             | Self::Lookup { life, .. }
-            | Self::Member { life } => Some(*life),
+            | Self::Member { life, .. } => Some(*life),
             Self::Submit { .. } | Self::Read { .. } | Self::Reply { .. } | Self::Feed { .. } | Self::Miss { .. } => {
                 None
             }

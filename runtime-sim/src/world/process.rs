@@ -39,7 +39,9 @@ pub(super) fn boot(shared: &Shared, me: u8) {
         let life = InstanceId(world.lives);
         let lane = Lane::Instance(me);
         world.empty(lane);
-        world.slots[usize::from(me)].life = Some(life);
+        let slot = &mut world.slots[usize::from(me)];
+        slot.life = Some(life);
+        slot.ahead_us = slot.skew_us;
         world.step(lane, Kind::Restart, None, 0, &life, || named("start"));
         life
     };
@@ -83,7 +85,6 @@ impl World {
 
     /// A process has finished what it had begun.
     pub(super) fn end_gracefully(&mut self, me: u8) {
-        self.slots[usize::from(me)].calls.clear();
         self.end(me);
         self.step(Lane::Instance(me), Kind::Crash, None, 0, &(), || named("stop"));
         let back = self.now() + RESTART_US;
@@ -96,6 +97,8 @@ impl World {
         (slot.leads, slot.dying, slot.drain) = (false, None, None);
         slot.paused_until = 0;
         slot.doubtful.clear();
+        slot.calls.clear();
+        slot.deadlines.clear();
         if let Some(process) = slot.process.take() {
             Handle::current().kill(process.id());
         }

@@ -17,7 +17,7 @@ use crate::marks::Mark;
 
 /// How long a read waits for its version, in microseconds.
 const PATIENCE_US: u64 = 1_500_000;
-/// How soon it asks again when the version is not there.
+/// How soon it asks again when the version is not there; twice as late every time.
 const AGAIN_US: u64 = 25_000;
 /// How soon it asks again when no answer came.
 const LOST_US: u64 = 400_000;
@@ -37,13 +37,16 @@ struct Waiting {
     min_version: u64,
     ask_at: u64,
     until: u64,
+    again_us: u64,
 }
 
 impl Reads {
     pub(super) fn add(&mut self, now: u64, attempt: AttemptId, wallet: WalletId, from_store: bool, min_version: u64) {
         self.numbers += 1;
         let until = now + PATIENCE_US;
-        self.waiting.insert(self.numbers, Waiting { attempt, wallet, from_store, min_version, ask_at: now, until });
+        let (ask_at, again_us) = (now, AGAIN_US);
+        let read = Waiting { attempt, wallet, from_store, min_version, ask_at, until, again_us };
+        self.waiting.insert(self.numbers, read);
     }
 
     pub(super) fn next_at(&self) -> Option<u64> {
@@ -52,6 +55,9 @@ impl Reads {
 
     /// Asks what is to be asked, and gives up what has waited too long.
     pub(super) fn poll(&mut self, world: &mut World, from: Lane, life: InstanceId, now: u64) {
+        if self.waiting.is_empty() {
+            return;
+        }
         self.waiting.retain(|number, read| {
             if read.until <= now {
                 world.mark(Mark::ReadGaveUp);
@@ -71,7 +77,8 @@ impl Reads {
         let Some(read) = self.waiting.get_mut(&number) else { return };
         let found = snapshot.as_ref().map_or(0, |snapshot| snapshot.version);
         if found < read.min_version && !mutant::on(Mutant::ReadTooEarly) {
-            read.ask_at = world.now() + AGAIN_US;
+            read.ask_at = world.now() + read.again_us;
+            read.again_us *= 2;
             return world.mark(Mark::ReadWaited);
         }
         world.reply(from, read.attempt, Reply::Read(snapshot));

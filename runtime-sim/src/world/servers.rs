@@ -39,7 +39,8 @@ pub(super) struct Servers {
     led: Option<InstanceId>,
     pub(super) heard: std::collections::BTreeMap<InstanceId, u64>,
     pub(super) log_hinted: bool,
-    pub(super) messages_hinted: bool,
+    /// Partitions with messages that nobody was told of yet.
+    pub(super) unhinted: std::collections::BTreeSet<u16>,
 }
 
 /// Whether a server runs, and how often it has died. Several faults may keep it down at once.
@@ -63,7 +64,7 @@ impl Servers {
             led: None,
             heard: std::collections::BTreeMap::new(),
             log_hinted: false,
-            messages_hinted: false,
+            unhinted: std::collections::BTreeSet::new(),
         }
     }
 
@@ -107,6 +108,11 @@ fn server_of(lane: Lane) -> Option<Server> {
         Lane::Leases => Some(Server::Leases),
         Lane::Client(_) | Lane::Instance(_) => None,
     }
+}
+
+/// What the checkers are told of when it is committed.
+fn writes_rows(effect: &Effect) -> bool {
+    matches!(effect, Effect::WriteOutbox { .. } | Effect::MarkPublished { .. } | Effect::Project { .. })
 }
 
 impl World {
@@ -163,8 +169,8 @@ impl World {
                 };
                 Some(Packet::Found { life, number, snapshot })
             }
-            Packet::Member { life } => {
-                self.member(life);
+            Packet::Member { life, deals } => {
+                self.member(life, deals);
                 None
             }
             Packet::AppendGroup { life, group } => {
@@ -194,10 +200,11 @@ impl World {
             Server::EventStore if self.embedded() => self.perform_in_journal(now, effect),
             Server::EventStore => self.perform_in_store(now, life, effect),
             Server::Database => {
-                let told = effect.clone();
-                let before = self.servers.database.outbox().count();
+                let told = writes_rows(&effect).then(|| effect.clone());
                 let input = self.servers.database.perform(now, effect);
-                self.tell_commit(&told, before, input.as_ref());
+                if let Some(told) = told {
+                    self.tell_commit(&told, input.as_ref());
+                }
                 input
             }
             Server::Broker if self.embedded() => self.perform_in_memory(now, effect),
@@ -247,9 +254,7 @@ impl World {
             for message in &fresh {
                 self.observe(&Observation::Published(message));
             }
-            if !fresh.is_empty() {
-                self.hint_messages();
-            }
+            self.hint_messages(&fresh);
         }
         let letters = self.servers.broker.dead_letters()[dead..].to_vec();
         for letter in &letters {
@@ -258,20 +263,21 @@ impl World {
         input
     }
 
-    /// Members are told soon that there are messages.
-    pub(super) fn hint_messages(&mut self) {
-        if !self.servers.messages_hinted {
-            self.servers.messages_hinted = true;
-            let after = self.service.between(500, 4_000);
+    /// Who reads these partitions is told soon that there are messages.
+    pub(super) fn hint_messages(&mut self, messages: &[Message]) {
+        let is_new = self.servers.unhinted.is_empty();
+        self.servers.unhinted.extend(messages.iter().map(|message| message.partition));
+        if is_new && !messages.is_empty() {
+            let after = self.service.between(500, 15_000);
             self.at(self.now() + after, Event::HintMessages);
         }
     }
 
     /// A transaction of the pipeline was committed, or was not.
-    fn tell_commit(&mut self, effect: &Effect, rows_before: usize, input: Option<&Input>) {
+    fn tell_commit(&mut self, effect: &Effect, input: Option<&Input>) {
         match (effect, input) {
             (Effect::WriteOutbox { expected, checkpoint, .. }, Some(Input::OutboxWritten(_, Completion::Done(())))) => {
-                let rows: Vec<Recorded> = self.servers.database.outbox().skip(rows_before).cloned().collect();
+                let rows: Vec<Recorded> = self.servers.database.outbox_after(*expected).cloned().collect();
                 self.observe(&Observation::OutboxWritten { events: &rows, from: *expected, to: *checkpoint });
             }
             (
@@ -311,13 +317,16 @@ impl World {
         }
     }
 
-    /// An instance says that it is there: it is dealt partitions, and told which it has.
-    fn member(&mut self, life: InstanceId) {
+    /// An instance says that it is there: it is dealt partitions if it is new, and told which it has if it knows of others.
+    fn member(&mut self, life: InstanceId, deals: [(Consumer, u64); 2]) {
         let now = self.now();
         self.servers.heard.insert(life, now);
-        for consumer in [Consumer::ReadModel, Consumer::Ledger] {
-            let _notices = self.servers.groups.join(consumer, life);
-            self.tell_partitions(consumer);
+        for (consumer, known) in deals {
+            if !self.servers.groups.join(consumer, life).is_empty() {
+                self.tell_partitions(consumer);
+            } else if known != self.servers.groups.deal(consumer) {
+                self.tell_member(consumer, life);
+            }
         }
     }
 
@@ -325,11 +334,14 @@ impl World {
     pub(super) fn tell_partitions(&mut self, consumer: Consumer) {
         let members: Vec<InstanceId> = self.servers.groups.members(consumer).collect();
         for life in members {
-            let partitions = self.servers.groups.partitions(consumer, life);
-            if let Some(lane) = self.lane_of(life) {
-                self.send(Lane::Broker, lane, Packet::Assigned { life, consumer, partitions });
-            }
+            self.tell_member(consumer, life);
         }
+    }
+
+    fn tell_member(&mut self, consumer: Consumer, life: InstanceId) {
+        let Some(lane) = self.lane_of(life) else { return };
+        let (deal, partitions) = (self.servers.groups.deal(consumer), self.servers.groups.partitions(consumer, life));
+        self.send(Lane::Broker, lane, Packet::Assigned { life, consumer, deal, partitions });
     }
 
     pub(super) fn lane_of(&self, life: InstanceId) -> Option<Lane> {

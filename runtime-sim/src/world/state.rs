@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use madsim::runtime::NodeHandle;
-use madsim::time::Instant;
+use madsim::time::TimeHandle;
 use serde::Serialize;
 use tokio::sync::Notify;
 use wallex_core::effect::Append;
@@ -36,12 +36,17 @@ pub const START: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 pub(crate) struct World {
     pub(super) plan: Arc<Plan>,
     pub(super) names: Names,
-    began: Instant,
+    /// Asked directly: the way through the standard library's clock costs ten times as much.
+    clock: TimeHandle,
+    began: Duration,
+    /// Time stands still while a node has the lock.
+    now: u64,
     pub(super) network: Network<Event>,
     pub(super) pump: Arc<Notify>,
     /// Until when the pump sleeps.
     pub(super) pump_wakes_at: u64,
-    mailboxes: BTreeMap<Lane, Mailbox>,
+    /// Of the clients, then of the instances.
+    mailboxes: Vec<Mailbox>,
     pub(super) servers: Servers,
     pub(super) slots: Vec<Slot>,
     pub(super) lives: u32,
@@ -65,6 +70,7 @@ pub(crate) struct World {
     pub(super) tally: super::Tally,
 }
 
+#[derive(Default)]
 struct Mailbox {
     packets: VecDeque<Packet>,
     notify: Arc<Notify>,
@@ -75,13 +81,18 @@ pub(super) struct Slot {
     /// The process that runs, if one does.
     pub(super) life: Option<InstanceId>,
     pub(super) process: Option<NodeHandle>,
+    /// How wrong the machine's clock is.
     pub(super) skew_us: i64,
+    /// How wrong the clock of the process is: it follows the machine's forward, never back, as the real runtime's does.
+    pub(super) ahead_us: i64,
     pub(super) paused_until: u64,
     /// It dies after so many more effects, and stays away for so long.
     pub(super) dying: Option<(u16, u64)>,
     pub(super) drain: Option<u64>,
     /// Effects that the running process waits for.
     pub(super) calls: BTreeMap<EffectId, Call>,
+    /// When the adapter gives them up, in that order; those that are completed are still there.
+    pub(super) deadlines: VecDeque<(u64, EffectId)>,
     /// Appends of unknown outcome, by their first event.
     pub(super) doubtful: BTreeMap<EventId, ()>,
     pub(super) leads: bool,
@@ -93,7 +104,6 @@ pub(super) struct Slot {
 /// An effect that has no completion yet.
 #[derive(Debug)]
 pub(super) struct Call {
-    pub(super) deadline: u64,
     pub(super) missed: MakeMissed,
     pub(super) what: Awaited,
 }
@@ -107,6 +117,18 @@ pub(super) enum Awaited {
     Other,
 }
 
+impl Slot {
+    /// When the adapter gives up the next call. All of them have the same time, so the oldest is the first.
+    pub(super) fn next_deadline(&mut self) -> Option<u64> {
+        while let Some((_, effect)) = self.deadlines.front()
+            && !self.calls.contains_key(effect)
+        {
+            self.deadlines.pop_front();
+        }
+        self.deadlines.front().map(|(deadline, _)| *deadline)
+    }
+}
+
 impl World {
     pub(super) fn new(plan: Arc<Plan>, trace: Trace) -> Self {
         let (seed, options) = (plan.seed, &plan.options);
@@ -114,24 +136,28 @@ impl World {
             life: None,
             process: None,
             skew_us: 0,
+            ahead_us: 0,
             paused_until: 0,
             dying: None,
             drain: None,
             calls: BTreeMap::new(),
+            deadlines: VecDeque::new(),
             doubtful: BTreeMap::new(),
             leads: false,
             disk: Disk::default(),
             power_cut: None,
         };
         let embedded = plan.topology == Topology::Embedded;
-        let mailbox = |lane| (lane, Mailbox { packets: VecDeque::new(), notify: Arc::default() });
+        let mailboxes = plan.clients.len() + usize::from(options.instances);
         Self {
             names: Names::new(options.wallets),
-            began: Instant::now(),
+            began: TimeHandle::current().elapsed(),
+            clock: TimeHandle::current(),
+            now: 0,
             network: Network::new(seed, options, embedded),
             pump: Arc::default(),
             pump_wakes_at: 0,
-            mailboxes: plan.lanes().into_iter().map(mailbox).collect(),
+            mailboxes: std::iter::repeat_with(Mailbox::default).take(mailboxes).collect(),
             servers: Servers::new(embedded),
             slots: (0..options.instances).map(slot).collect(),
             lives: 0,
@@ -154,9 +180,13 @@ impl World {
         }
     }
 
+    pub(super) fn read_clock(&mut self) {
+        self.now = u64::try_from((self.clock.elapsed() - self.began).as_micros()).unwrap_or(u64::MAX);
+    }
+
     /// Microseconds since the start.
     pub(super) fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.now
     }
 
     /// The true time.
@@ -166,7 +196,7 @@ impl World {
 
     /// The time by the clock of an instance.
     pub(super) fn clock(&self, instance: u8) -> Timestamp {
-        Timestamp::from_micros(self.time().as_micros() + self.slots[usize::from(instance)].skew_us)
+        Timestamp::from_micros(self.time().as_micros() + self.slots[usize::from(instance)].ahead_us)
     }
 
     pub(super) fn embedded(&self) -> bool {
@@ -186,27 +216,42 @@ impl World {
         self.at(at, Event::Wake(lane));
     }
 
+    fn mailbox_of(&self, lane: Lane) -> Option<usize> {
+        match lane {
+            Lane::Client(number) => Some(usize::from(number)),
+            Lane::Instance(number) => Some(self.plan.clients.len() + usize::from(number)),
+            Lane::EventStore | Lane::Database | Lane::Broker | Lane::Leases => None,
+        }
+    }
+
+    fn open(&mut self, lane: Lane) -> Option<&mut Mailbox> {
+        self.mailbox_of(lane).and_then(|at| self.mailboxes.get_mut(at))
+    }
+
     pub(super) fn mailbox(&self, lane: Lane) -> Arc<Notify> {
-        Arc::clone(&self.mailboxes[&lane].notify)
+        let mailbox = self.mailbox_of(lane).and_then(|at| self.mailboxes.get(at));
+        mailbox.map(|mailbox| Arc::clone(&mailbox.notify)).unwrap_or_default()
     }
 
     pub(super) fn put(&mut self, lane: Lane, packet: Packet) {
-        if let Some(mailbox) = self.mailboxes.get_mut(&lane) {
+        if let Some(mailbox) = self.open(lane) {
             mailbox.packets.push_back(packet);
             mailbox.notify.notify_one();
         }
     }
 
     pub(super) fn nudge(&self, lane: Lane) {
-        self.mailboxes[&lane].notify.notify_one();
+        if let Some(mailbox) = self.mailbox_of(lane).and_then(|at| self.mailboxes.get(at)) {
+            mailbox.notify.notify_one();
+        }
     }
 
     pub(super) fn take(&mut self, lane: Lane) -> Option<Packet> {
-        self.mailboxes.get_mut(&lane)?.packets.pop_front()
+        self.open(lane)?.packets.pop_front()
     }
 
     pub(super) fn empty(&mut self, lane: Lane) {
-        if let Some(mailbox) = self.mailboxes.get_mut(&lane) {
+        if let Some(mailbox) = self.open(lane) {
             mailbox.packets.clear();
         }
     }
@@ -277,7 +322,8 @@ impl World {
         self.observe(&Observation::Appended(events));
         if !self.servers.log_hinted {
             self.servers.log_hinted = true;
-            let after = self.service.between(500, 4_000);
+            // A subscription gathers what comes within a few milliseconds.
+            let after = self.service.between(500, 20_000);
             self.at(self.now() + after, Event::HintLog);
         }
     }

@@ -71,6 +71,34 @@ fn a_stale_refusal_is_never_answered_where_others_write_too() {
 }
 
 #[test]
+fn a_transfer_is_not_refused_on_wallets_that_were_never_so_at_one_moment() {
+    let mut world = World::new(shared());
+    let request = world.submit(transfer("a", "b", "1"));
+    let Some(Effect::Load(id, loads)) = world.effects().pop() else { panic!("both wallets are read") };
+    let names: Vec<_> = loads.iter().map(|load| load.wallet.clone()).collect();
+    let read = |world: &mut World, name: &str| {
+        let at = names.iter().position(|one| *one == wallet(name)).unwrap();
+        match world.perform(Effect::Load(id, loads.clone())) {
+            Some(Input::Loaded(_, Completion::Done(mut loaded))) => loaded.swap_remove(at),
+            other => panic!("{other:?}"),
+        }
+    };
+    // The destination is read, then it is created, then the source is created, then that is read.
+    let to = read(&mut world, "b");
+    let waits = std::mem::replace(&mut world.node, crate::node::Node::new(shared(), world.now));
+    for name in ["b", "a"] {
+        world.submit(create(name, "10"));
+        world.settle();
+    }
+    world.node = waits;
+    let from = read(&mut world, "a");
+    let loaded = if names[0] == wallet("a") { vec![from, to] } else { vec![to, from] };
+    world.handle(Input::Loaded(id, Completion::Done(loaded)));
+    world.settle();
+    assert!(world.outcome(request).is_ok(), "INV-09: there was no moment with a source and without a destination");
+}
+
+#[test]
 fn endless_conflicts_end_in_a_refusal_that_says_so() {
     let mut world = world_with(shared(), &[("a", "10")]);
     let request = world.submit(debit("a", "1"));

@@ -32,6 +32,10 @@ fn is_append(effect: &Effect) -> bool {
     matches!(effect, Effect::Append(..))
 }
 
+fn is_reserve(effect: &Effect) -> bool {
+    matches!(effect, Effect::Reserve(..))
+}
+
 fn is_store(effect: &Effect) -> bool {
     matches!(effect, Effect::StoreAnswers(..))
 }
@@ -169,4 +173,28 @@ fn what_a_dead_attempt_does_between_load_and_search_is_read_again() {
     world.settle();
     let Ok(Success::Wallet(created)) = world.outcome(retry) else { panic!("{:?}", world.answers) };
     assert_eq!((created.balance, world.streams[&wallet("c")].len()), (usd("3"), 1));
+}
+
+#[test]
+fn a_takeover_refuses_only_on_what_was_read_after_it() {
+    let mut world = wallets();
+    world.submit_keyed(debit("b", "5"), key("k", 1));
+    let reserve = until(&mut world, is_reserve);
+    world.perform(reserve);
+    world.restart(shared());
+    world.pass(shared().takeover_after * 2);
+    let retry = world.submit_keyed(debit("b", "5"), key("k", 1));
+    let reserve = until(&mut world, is_reserve);
+    // The wallet is read for another command before the key is taken over, and credited by another instance.
+    world.submit(debit("b", "1"));
+    world.settle();
+    let waits = std::mem::replace(&mut world.node, crate::node::Node::new(shared(), world.now));
+    world.submit(credit("b", "9"));
+    world.settle();
+    world.node = waits;
+    let taken = world.perform(reserve).unwrap();
+    world.handle(taken);
+    world.settle();
+    assert!(world.outcome(retry).is_ok(), "a first attempt that read the wallet since may have been done");
+    assert_eq!(world.balance("b"), usd("4"));
 }

@@ -31,6 +31,7 @@ pub(super) struct World {
 pub(super) struct StoredKey {
     fingerprint: Fingerprint,
     command_id: CommandId,
+    attempt: CommandId,
     reserved_at: Timestamp,
     touched_at: Timestamp,
     answer: Option<FinalAnswer>,
@@ -81,9 +82,9 @@ pub(super) fn shared() -> Config {
 }
 
 impl StoredKey {
-    /// A reservation that was taken over is not its first holder's any more.
-    fn is_released_by(&self, command: CommandId) -> bool {
-        self.command_id == command && self.answer.is_none() && self.touched_at == self.reserved_at
+    /// A reservation that was taken over is released by nobody.
+    fn is_released_by(&self, attempt: CommandId) -> bool {
+        [self.attempt, self.command_id] == [attempt; 2] && self.answer.is_none()
     }
 }
 
@@ -220,9 +221,9 @@ impl World {
                 let mut completion = Completion::Done(());
                 for record in records {
                     let stored = self.keys.get_mut(&record.idempotency.key);
-                    match stored.filter(|stored| record.held_since.is_none_or(|since| since == stored.touched_at)) {
+                    match stored.filter(|stored| record.held_by.is_none_or(|attempt| attempt == stored.attempt)) {
                         Some(stored) => stored.answer = stored.answer.take().or(Some(record.answer)),
-                        None if record.held_since.is_some() => completion = Completion::Conflict,
+                        None if record.held_by.is_some() => completion = Completion::Conflict,
                         None => {}
                     }
                 }
@@ -248,16 +249,17 @@ impl World {
         let fingerprint = item.idempotency.fingerprint;
         let Some(stored) = self.keys.get_mut(&item.idempotency.key) else {
             if self.is_separate() {
-                let (command_id, now) = (item.command_id, item.now);
-                let stored = StoredKey { fingerprint, command_id, reserved_at: now, touched_at: now, answer: None };
+                let (command_id, attempt, now) = (item.command_id, item.command_id, self.now);
+                let stored =
+                    StoredKey { fingerprint, command_id, attempt, reserved_at: now, touched_at: now, answer: None };
                 self.keys.insert(item.idempotency.key, stored);
             }
             return Reservation::New;
         };
         match &stored.answer {
             Some(answer) => Reservation::Finished { fingerprint: stored.fingerprint, answer: answer.clone() },
-            None if stored.touched_at < item.dead_before && stored.fingerprint == fingerprint => {
-                stored.touched_at = item.now;
+            None if stored.touched_at.plus(item.dead_after) <= self.now && stored.fingerprint == fingerprint => {
+                (stored.touched_at, stored.attempt) = (self.now, item.command_id);
                 Reservation::TakenOver { fingerprint, command_id: stored.command_id, reserved_at: stored.reserved_at }
             }
             None => Reservation::Pending { fingerprint: stored.fingerprint },
@@ -298,6 +300,7 @@ impl World {
                 StoredKey {
                     fingerprint: record.idempotency.fingerprint,
                     command_id: record.command_id,
+                    attempt: record.command_id,
                     reserved_at: self.now,
                     touched_at: self.now,
                     answer: Some(record.answer.clone()),

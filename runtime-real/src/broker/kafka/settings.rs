@@ -94,6 +94,8 @@ impl KafkaSettings {
             .set("enable.gapless.guarantee", "true")
             .set("acks", "all")
             .set("compression.type", "gzip")
+            // Events are alike: the cheapest level saves nearly as much as the best, at a fraction of the work.
+            .set("compression.level", "1")
             // A batch of the relay is handed over in a few milliseconds, and should travel in few requests.
             .set("linger.ms", "2")
             .set("message.max.bytes", MESSAGE_BYTES_MAX.to_string())

@@ -39,6 +39,7 @@ use super::error::{self, DatabaseError};
 use super::form;
 use super::queries::{Queries, Source};
 use super::waiting::Waiting;
+use transaction::Durability;
 
 /// The pipeline's database on a server; cheap to clone.
 #[derive(Clone)]
@@ -67,14 +68,14 @@ impl PostgresDatabase {
     /// passed. Says how many went; call it again while it is as many as `limit`.
     pub async fn delete_published_outbox(&self, before: Timestamp, limit: usize) -> Completion<u64> {
         let work = async |connection: &mut PgConnection| retention::delete(connection, before, limit).await;
-        transaction::run(&self.pool, work).await
+        transaction::run(&self.pool, Durability::Synced, work).await
     }
 
     /// Forgets up to `limit` idempotency keys that have expired. Says how many went; call it again while it is as many
     /// as `limit`.
     pub async fn delete_expired_keys(&self, now: Timestamp, limit: usize) -> Completion<u64> {
         let work = async |connection: &mut PgConnection| keys::delete_expired(connection, now, limit).await;
-        transaction::run(&self.pool, work).await
+        transaction::run(&self.pool, Durability::Synced, work).await
     }
 
     /// Ends all connections. Transactions that run are finished first.

@@ -86,6 +86,11 @@ impl PostgresOptions {
                 ("tcp_keepalives_idle", "10".to_owned()),
                 // Statements are prepared and short: compiling them costs more than running them.
                 ("jit", "off".to_owned()),
+                // They look up by key what a list of values names. A plan that was made while a table was small, or
+                // before anybody counted its rows, would read all of it for each of them, and stays.
+                ("enable_seqscan", "off".to_owned()),
+                ("enable_hashjoin", "off".to_owned()),
+                ("enable_mergejoin", "off".to_owned()),
                 // Ids compare by their bytes, and texts come back as they went in, whatever the server's defaults.
                 ("timezone", "UTC".to_owned()),
             ])

@@ -2,14 +2,14 @@
 
 use sqlx::postgres::PgConnection;
 use wallex_core::command::KeyHash;
-use wallex_core::effect::{Completion, Effect, Input, RelayProgress};
+use wallex_core::effect::{Completion, Effect, Input, RelayProgress, Reservation, Reserve};
 use wallex_core::event::Recorded;
 use wallex_core::id::{CommandId, EventId, Position, Version, WalletId};
 use wallex_core::projector::{Consumer, HeldEvent, Projection};
 use wallex_core::time::Timestamp;
 
 use super::error::Stop;
-use super::transaction::{ask, run};
+use super::transaction::{Durability, ask, run, run_one};
 use super::{PostgresDatabase, checkpoints, held, keys, ledger, outbox, read_model};
 use crate::database::{FEEDER, now};
 
@@ -17,19 +17,22 @@ impl PostgresDatabase {
     /// Performs an effect of the feeder, the relay or a projector, or one on idempotency keys, and gives its completion;
     /// nothing for effects that are not the database's or need no completion.
     ///
-    /// What was written is there when the completion says `Done`, all of it or none: a checkpoint that is not where the
+    /// What was written is there when the completion says `Done`, all of it or none (what is made from the log,
+    /// a crash of the server may take back together with its checkpoint): a checkpoint that is not where the
     /// effect expects it is `Conflict`, rows that contradict what is stored are `Failed(Rejected)`, trouble of the
     /// database is `Failed(Unavailable)`, and a COMMIT without a clear answer is `Unknown`.
     pub async fn perform(&self, effect: Effect) -> Option<Input> {
         let pool = &self.pool;
         Some(match effect {
-            Effect::Reserve(id, items) => {
-                let work = async |connection: &mut PgConnection| keys::reserve(connection, &items).await;
-                Input::Reserved(id, run(pool, work).await)
-            }
+            Effect::Reserve(id, items) => Input::Reserved(id, self.reserve(&items).await),
             Effect::StoreAnswers(id, records) => {
                 let work = async |connection: &mut PgConnection| keys::store(connection, &records).await;
-                let stored = match run(pool, work).await {
+                let stored = if keys::are_vouched_for(&records) {
+                    run_one(pool, work).await
+                } else {
+                    run(pool, Durability::Synced, work).await
+                };
+                let stored = match stored {
                     Completion::Done(true) => Completion::Done(()),
                     Completion::Done(false) | Completion::Conflict => Completion::Conflict,
                     Completion::Failed(failure) => Completion::Failed(failure),
@@ -90,9 +93,29 @@ impl PostgresDatabase {
         })
     }
 
+    /// Nearly every key is new, and then one statement is all.
+    async fn reserve(&self, items: &[Reserve]) -> Completion<Vec<Reservation>> {
+        let insert = async |connection: &mut PgConnection| keys::reserve_new(connection, items).await;
+        let new = match run_one(&self.pool, insert).await {
+            Completion::Done(new) if new.len() == items.len() => {
+                return Completion::Done(vec![Reservation::New; items.len()]);
+            }
+            Completion::Done(new) => new,
+            Completion::Conflict => return Completion::Conflict,
+            Completion::Failed(failure) => return Completion::Failed(failure),
+            Completion::Unknown => return Completion::Unknown,
+        };
+        let others = async |connection: &mut PgConnection| keys::reserve(connection, items, &new).await;
+        match run(&self.pool, Durability::Synced, others).await {
+            // Some are reserved, whatever became of the others.
+            Completion::Failed(_) | Completion::Conflict if !new.is_empty() => Completion::Unknown,
+            completion => completion,
+        }
+    }
+
     async fn release_keys(&self, released: Vec<(KeyHash, CommandId)>) {
         let work = async |connection: &mut PgConnection| keys::release(connection, &released).await;
-        let completion = run(&self.pool, work).await;
+        let completion = run_one(&self.pool, work).await;
         if completion != Completion::Done(()) {
             // They stay reserved until their attempt counts as dead.
             tracing::warn!(keys = released.len(), ?completion, "idempotency keys were not released");
@@ -104,7 +127,7 @@ impl PostgresDatabase {
             checkpoints::advance(connection, FEEDER, expected, checkpoint, now()).await?;
             outbox::insert(connection, events).await
         };
-        run(&self.pool, work).await
+        run(&self.pool, Durability::Redone, work).await
     }
 
     async fn relay_progress(&self) -> Completion<RelayProgress> {
@@ -132,7 +155,7 @@ impl PostgresDatabase {
             held::release(connection, relay, released).await?;
             held::hold(connection, held, at).await
         };
-        run(&self.pool, work).await
+        run(&self.pool, durability(held, released), work).await
     }
 
     async fn versions(&self, consumer: Consumer, wallets: &[WalletId]) -> Completion<Vec<Version>> {
@@ -152,12 +175,19 @@ impl PostgresDatabase {
                 Projection::Ledger(entries) => ledger::insert(connection, entries, step.at).await,
             }
         };
-        let completion = run(&self.pool, work).await;
+        let completion = run(&self.pool, durability(&step.held, &step.released), work).await;
         if let (Completion::Done(()), Projection::ReadModel(changes)) = (&completion, changes) {
             self.waiting.projected(changes);
         }
         completion
     }
+}
+
+/// What follows from the log or the topic and moves a checkpoint with it is done again when a crash takes both back: the
+/// machine meets a conflict at its next step, or begins at the older checkpoint. What an operator ordered, or what was
+/// announced as a dead letter, is not taken back.
+fn durability(held: &[HeldEvent], released: &[EventId]) -> Durability {
+    if held.is_empty() && released.is_empty() { Durability::Redone } else { Durability::Synced }
 }
 
 /// What a projector's transaction writes beside its rows.

@@ -42,9 +42,29 @@ impl Drop for Lease {
     }
 }
 
+/// What is true of a transaction when it is said to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// It is on the disk of the server.
+    Synced,
+    /// It is committed, and a crash of the server may take it back within a second, together with every transaction
+    /// that was committed after it and not synced. For what carries its own checkpoint, and is done again from there.
+    Redone,
+}
+
+impl Durability {
+    fn begin(self) -> &'static str {
+        match self {
+            Self::Synced => "BEGIN",
+            Self::Redone => "BEGIN; SET LOCAL synchronous_commit = off",
+        }
+    }
+}
+
 /// Begins, runs `work` and ends.
 pub(super) async fn run<T>(
     pool: &PgPool,
+    durability: Durability,
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Stop>,
 ) -> Completion<T> {
     let mut lease = match Lease::take(pool).await {
@@ -52,7 +72,7 @@ pub(super) async fn run<T>(
         Err(error) => return Stop::Sql(error).completion(),
     };
     let deadline = Instant::now() + transaction_timeout();
-    let worked = timeout_at(deadline, begin_and_work(lease.connection(), work)).await;
+    let worked = timeout_at(deadline, begin_and_work(lease.connection(), durability, work)).await;
     let (completion, usable) = match worked.unwrap_or_else(|_| Err(Stop::Sql(no_answer()))) {
         Ok((transaction, value)) => commit(transaction, value, deadline).await,
         Err(stop) => {
@@ -64,6 +84,40 @@ pub(super) async fn run<T>(
         lease.give_back();
     }
     completion
+}
+
+/// Runs one statement that is a transaction of its own: one way to the server and back, where [`run`] takes three. The
+/// statement may not fail here after it has succeeded there, and so checks nothing of what it has written.
+pub(super) async fn run_one<T>(
+    pool: &PgPool,
+    statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Stop>,
+) -> Completion<T> {
+    let mut lease = match Lease::take(pool).await {
+        Ok(lease) => lease,
+        Err(error) => return Stop::Sql(error).completion(),
+    };
+    let deadline = Instant::now() + transaction_timeout();
+    let done = timeout_at(deadline, statement(lease.connection())).await;
+    let stop = match done.unwrap_or_else(|_| Err(Stop::Sql(no_answer()))) {
+        Ok(value) => {
+            lease.give_back();
+            return Completion::Done(value);
+        }
+        Err(stop) => stop,
+    };
+    if !stop.is_lost() {
+        lease.give_back();
+    }
+    // What the server refuses it has rolled back. Everything else may have happened.
+    match &stop {
+        Stop::Sql(error) if postgres_error(error).is_some_and(|error| error.severity() == PgSeverity::Error) => {
+            stop.completion()
+        }
+        Stop::Sql(_) | Stop::Conflict | Stop::Rejected(_) => {
+            tracing::warn!(?stop, "a statement has an unknown outcome");
+            Completion::Unknown
+        }
+    }
 }
 
 /// Like [`run`], for an effect that writes nothing: then nothing can be unknown.
@@ -94,9 +148,10 @@ pub(super) async fn read<T, E: MayBeLost>(
 
 async fn begin_and_work<'c, T>(
     connection: &'c mut PgConnection,
+    durability: Durability,
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Stop>,
 ) -> Result<(Transaction<'c, Postgres>, T), Stop> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = connection.begin_with(durability.begin()).await?;
     // A transaction that is dropped on an error is rolled back before its connection is used again.
     let value = work(&mut transaction).await?;
     Ok((transaction, value))

@@ -1,8 +1,8 @@
 //! Idempotency records: reserved, completed, released, taken over (INV-05).
 //!
-//! Times come with the requests, from clocks that may differ, as they do when several instances share a database.
+//! What is dead and what has expired is decided by the database's own clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wallex_core::command::{FinalAnswer, Fingerprint, KeyHash};
 use wallex_core::effect::{KeyRecord, Reservation, Reserve};
@@ -16,6 +16,8 @@ pub struct StoredKey {
     pub fingerprint: Fingerprint,
     /// The command that runs or ran under the key.
     pub command_id: CommandId,
+    /// The attempt that holds it.
+    pub attempt: CommandId,
     /// When it was first reserved.
     pub reserved_at: Timestamp,
     /// When it was last reserved or taken over.
@@ -40,25 +42,28 @@ impl Keys {
         self.records.retain(|_, record| record.expires_at > now);
     }
 
-    pub(super) fn reserve(&mut self, items: &[Reserve]) -> Vec<Reservation> {
-        items.iter().map(|item| self.reserve_one(item)).collect()
+    pub(super) fn reserve(&mut self, now: Timestamp, items: &[Reserve]) -> Vec<Reservation> {
+        let mut given = BTreeSet::new();
+        items.iter().map(|item| self.reserve_one(now, item, given.insert(item.idempotency.key))).collect()
     }
 
-    fn reserve_one(&mut self, item: &Reserve) -> Reservation {
-        let found = self.records.get_mut(&item.idempotency.key).filter(|record| record.expires_at > item.now);
-        let Some(record) = found else {
-            self.records.insert(item.idempotency.key, StoredKey::new(item));
+    /// Of two items with one key in one batch, the second meets the first.
+    fn reserve_one(&mut self, now: Timestamp, item: &Reserve, is_first: bool) -> Reservation {
+        let found = self.records.get_mut(&item.idempotency.key);
+        let Some(record) = found.filter(|record| record.expires_at > now || !is_first) else {
+            self.records.insert(item.idempotency.key, StoredKey::new(now, item));
             return Reservation::New;
         };
         let fingerprint = record.fingerprint;
         if let Some(answer) = record.answer.clone() {
             return Reservation::Finished { fingerprint, answer };
         }
-        if record.touched_at >= item.dead_before || fingerprint != item.idempotency.fingerprint {
+        let is_dead = record.touched_at.plus(item.dead_after) <= now && is_first;
+        if !is_dead || fingerprint != item.idempotency.fingerprint {
             return Reservation::Pending { fingerprint };
         }
-        record.touched_at = item.now;
-        record.expires_at = record.expires_at.max(item.expires_at);
+        (record.touched_at, record.attempt) = (now, item.command_id);
+        record.expires_at = record.expires_at.max(now.plus(item.kept_for));
         Reservation::TakenOver { fingerprint, command_id: record.command_id, reserved_at: record.reserved_at }
     }
 
@@ -66,9 +71,9 @@ impl Keys {
     /// somebody else's reservation.
     pub(super) fn store(&mut self, answers: Vec<KeyRecord>) -> bool {
         let mut all = true;
-        for KeyRecord { idempotency, command_id, expires_at, held_since, answer } in answers {
+        for KeyRecord { idempotency, command_id, expires_at, held_by, answer } in answers {
             let record = self.records.get_mut(&idempotency.key).filter(|record| record.command_id == command_id);
-            let is_held = held_since.is_none_or(|since| record.as_ref().is_some_and(|one| one.touched_at == since));
+            let is_held = held_by.is_none_or(|attempt| record.as_ref().is_some_and(|one| one.attempt == attempt));
             all &= is_held;
             if let Some(record) = record.filter(|record| is_held && record.answer.is_none()) {
                 record.answer = Some(answer);
@@ -78,13 +83,12 @@ impl Keys {
         all
     }
 
-    /// Forgets reservations that are still held by these commands and have no answer. One that was taken over is its
-    /// first holder's no more, though the command is the same.
+    /// Forgets reservations of these attempts that have no answer and were never taken over: the first attempt may have
+    /// happened, whatever the one that took over knows of itself.
     pub(super) fn release(&mut self, keys: &[(KeyHash, CommandId)]) {
-        for (key, command) in keys {
-            let held = |record: &StoredKey| {
-                record.command_id == *command && record.answer.is_none() && record.touched_at == record.reserved_at
-            };
+        for (key, attempt) in keys {
+            let held =
+                |record: &StoredKey| [record.attempt, record.command_id] == [*attempt; 2] && record.answer.is_none();
             if self.records.get(key).is_some_and(held) {
                 self.records.remove(key);
             }
@@ -93,13 +97,14 @@ impl Keys {
 }
 
 impl StoredKey {
-    fn new(item: &Reserve) -> Self {
+    fn new(now: Timestamp, item: &Reserve) -> Self {
         Self {
             fingerprint: item.idempotency.fingerprint,
             command_id: item.command_id,
-            reserved_at: item.now,
-            touched_at: item.now,
-            expires_at: item.expires_at,
+            attempt: item.command_id,
+            reserved_at: now,
+            touched_at: now,
+            expires_at: now.plus(item.kept_for),
             answer: None,
         }
     }

@@ -48,7 +48,7 @@ pub struct Database {
     durability: Durability,
     /// The tables at the last sync, and what was committed since; empty with [`Durability::AtCommit`].
     synced: Tables,
-    unsynced: Vec<Effect>,
+    unsynced: Vec<(Timestamp, Effect)>,
 }
 
 impl Database {
@@ -59,9 +59,9 @@ impl Database {
     }
 
     /// Performs an effect; nothing for effects that have no completion or are not the database's.
-    pub fn perform(&mut self, _now: Timestamp, effect: Effect) -> Option<Input> {
-        let again = (self.durability == Durability::AtSync).then(|| effect.clone());
-        let performed = self.tables.perform(effect, &self.poison);
+    pub fn perform(&mut self, now: Timestamp, effect: Effect) -> Option<Input> {
+        let again = (self.durability == Durability::AtSync).then(|| (now, effect.clone()));
+        let performed = self.tables.perform(now, effect, &self.poison);
         self.unsynced.extend(again.filter(|_| performed.has_written));
         performed.input
     }
@@ -87,9 +87,9 @@ impl Database {
         }
         self.tables = self.synced.clone();
         self.unsynced.truncate(kept);
-        for effect in &self.unsynced {
+        for (at, effect) in &self.unsynced {
             // They were committed, whatever is refused now.
-            self.tables.perform(effect.clone(), &Poison::default());
+            self.tables.perform(*at, effect.clone(), &Poison::default());
         }
     }
 
@@ -101,6 +101,11 @@ impl Database {
     /// The outbox, in order.
     pub fn outbox(&self) -> impl Iterator<Item = &Recorded> {
         self.tables.outbox.rows()
+    }
+
+    /// The rows of the outbox after a position, in order.
+    pub fn outbox_after(&self, position: Position) -> impl Iterator<Item = &Recorded> {
+        self.tables.outbox.rows_after(position)
     }
 
     /// How far the outbox is filled.

@@ -25,6 +25,10 @@ impl Outbox {
         self.rows.values()
     }
 
+    pub(super) fn rows_after(&self, position: Position) -> impl Iterator<Item = &Recorded> {
+        self.rows.range(position.next()..).map(|(_, row)| row)
+    }
+
     pub(super) fn feeder(&self) -> Position {
         self.feeder
     }

@@ -2,6 +2,7 @@
 
 use wallex_core::effect::{Completion, Effect, Failure, FailureKind, Input};
 use wallex_core::projector::Consumer;
+use wallex_core::time::Timestamp;
 
 use super::held::Held;
 use super::keys::Keys;
@@ -48,10 +49,10 @@ fn wrote(result: Result<(), Stop>, input: impl FnOnce(Completion<()>) -> Input) 
 }
 
 impl Tables {
-    pub(super) fn perform(&mut self, effect: Effect, poison: &Poison) -> Performed {
+    pub(super) fn perform(&mut self, now: Timestamp, effect: Effect, poison: &Poison) -> Performed {
         match effect {
             Effect::Reserve(id, items) => {
-                let found = Completion::Done(self.keys.reserve(&items));
+                let found = Completion::Done(self.keys.reserve(now, &items));
                 Performed { input: Some(Input::Reserved(id, found)), has_written: true }
             }
             Effect::StoreAnswers(id, records) => {

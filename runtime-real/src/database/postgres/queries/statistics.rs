@@ -17,6 +17,8 @@ use crate::database::queries::{ConsumerStatistics, QueryError, Statistics};
 
 /// How many of the newest rows of the outbox are looked at for the oldest event that a projector has not passed.
 const OLDEST_SOUGHT_MAX: i64 = 20_000;
+/// How many are looked at first, beside those that are behind.
+const OLDEST_SOUGHT_NEAR: i64 = 256;
 
 impl PostgresQueries {
     pub(in crate::database) async fn statistics(&self) -> Result<Statistics, QueryError> {
@@ -84,22 +86,40 @@ async fn projector_lag(
     if lag == 0 {
         return Ok((0, None));
     }
-    const READ_MODEL: &str = "SELECT min(e.created_us) FROM (
+    // Most often what is not applied is the newest of all; a partition that stands still hides it further back.
+    let near = int(lag).saturating_mul(2).saturating_add(OLDEST_SOUGHT_NEAR).min(OLDEST_SOUGHT_MAX);
+    let (found, oldest) = oldest_open(connection, consumer, near).await?;
+    if count(found) >= lag || near == OLDEST_SOUGHT_MAX {
+        return Ok((lag, oldest));
+    }
+    let (_, oldest) = oldest_open(connection, consumer, OLDEST_SOUGHT_MAX).await?;
+    Ok((lag, oldest))
+}
+
+/// How many of the newest rows of the outbox a projector has neither applied nor set aside, and when the oldest of those
+/// happened.
+async fn oldest_open(
+    connection: &mut PgConnection,
+    consumer: Consumer,
+    among: i64,
+) -> Result<(i64, Option<Timestamp>), QueryError> {
+    const READ_MODEL: &str = "SELECT count(*), min(e.created_us) FROM (
          SELECT wallet_id, event_version, created_us FROM outbox_events ORDER BY position DESC LIMIT $1) e
          LEFT JOIN wallet_states s ON s.wallet_id = e.wallet_id
          WHERE coalesce(s.version, 0) < e.event_version AND NOT EXISTS (SELECT 1 FROM held_events h
              WHERE h.consumer_name = $2 AND h.wallet_id = e.wallet_id AND h.event_version = e.event_version)";
-    const LEDGER: &str = "SELECT min(e.created_us) FROM (
+    const LEDGER: &str = "SELECT count(*), min(e.created_us) FROM (
          SELECT wallet_id, event_version, created_us FROM outbox_events ORDER BY position DESC LIMIT $1) e
          LEFT JOIN ledger_rows l ON l.wallet_id = e.wallet_id AND l.version = e.event_version
          WHERE l.version IS NULL AND NOT EXISTS (SELECT 1 FROM held_events h
              WHERE h.consumer_name = $2 AND h.wallet_id = e.wallet_id AND h.event_version = e.event_version)";
-    let oldest: Option<i64> = sqlx::query_scalar(if consumer == Consumer::Ledger { LEDGER } else { READ_MODEL })
-        .bind(OLDEST_SOUGHT_MAX)
-        .bind(consumer.name())
-        .fetch_one(&mut *connection)
-        .await?;
-    Ok((lag, oldest.map(Timestamp::from_micros)))
+    let (found, oldest): (i64, Option<i64>) =
+        sqlx::query_as(if consumer == Consumer::Ledger { LEDGER } else { READ_MODEL })
+            .bind(among)
+            .bind(consumer.name())
+            .fetch_one(&mut *connection)
+            .await?;
+    Ok((found, oldest.map(Timestamp::from_micros)))
 }
 
 async fn checkpoints(connection: &mut PgConnection, consumer: &'static str) -> Result<Vec<(u16, u64)>, QueryError> {
