@@ -127,7 +127,7 @@ fn a_fault_that_is_planted_in_a_table_is_found_and_named() {
     service.terminate(deadline());
     assert_eq!(verify_json(&sound).status.code(), Some(0));
 
-    let faults: [(&str, &[&str]); 11] = [
+    let faults: [(&str, &[&str]); 12] = [
         ("DELETE FROM ledger_rows WHERE id = 10", &["INV-06", "INV-08"]),
         ("UPDATE ledger_rows SET description = 'forged' WHERE id = 10", &["INV-08"]),
         ("UPDATE ledger_rows SET amount = amount + 1 WHERE id = 10", &["INV-08"]),
@@ -142,10 +142,8 @@ fn a_fault_that_is_planted_in_a_table_is_found_and_named() {
         ("DELETE FROM wallet_states WHERE wallet = (SELECT min(wallet) FROM wallet_states)", &["INV-06"]),
         ("DELETE FROM outbox_events WHERE position = 100", &["INV-06"]),
         ("UPDATE outbox_events SET event_version = 999 WHERE position = 100", &["INV-08"]),
-        (
-            "UPDATE outbox_events SET correlation_id = replace(correlation_id, 'load-', 'lord-') WHERE position = 100",
-            &["INV-08"],
-        ),
+        ("UPDATE outbox_events SET correlation_id = 'forged' WHERE position = 100", &["INV-08"]),
+        ("UPDATE outbox_events SET balance = balance + 1 WHERE position = 100", &["INV-08"]),
         (
             "UPDATE projector_checkpoints SET position = 20 WHERE consumer_name = 'ledger-projector' AND position > 20",
             &["INV-08"],

@@ -2,8 +2,10 @@
 //!
 //! Written apart from the code that writes the rows: what it got wrong must not be read back wrong the same way.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use wallex_core::currency::Currency;
-use wallex_core::event::{Event, Fact, TraceParent, TransferLeg};
+use wallex_core::event::{Event, Fact, TraceParent, TransferLeg, codec};
 use wallex_core::id::{CommandId, CorrelationId, EventId, OwnerId, TransferId, Version, WalletId};
 use wallex_core::money::Money;
 use wallex_core::time::Timestamp;
@@ -25,6 +27,14 @@ pub(super) struct OutboxColumns<'r> {
     pub(super) description: Option<&'r str>,
     pub(super) owner_id: Option<&'r str>,
     pub(super) trace_parent: Option<&'r str>,
+}
+
+#[derive(Deserialize)]
+struct Payload<'a> {
+    #[serde(borrow)]
+    data: &'a RawValue,
+    #[serde(borrow)]
+    metadata: &'a RawValue,
 }
 
 impl OutboxColumns<'_> {
@@ -68,4 +78,12 @@ fn said<T, E: std::fmt::Display>(parsed: Result<T, E>) -> Result<T, String> {
 /// The name behind an event type's code in the tables.
 pub(super) fn type_name(code: u8) -> Option<&'static str> {
     ["WalletCreated", "WalletCredited", "WalletDebited"].get(usize::from(code).wrapping_sub(1)).copied()
+}
+
+/// The event of a row that holds its JSON, as the server's do.
+pub(super) fn decoded(event_id: [u8; 16], code: u8, payload: &str) -> Result<Event, String> {
+    let parts: Payload<'_> = serde_json::from_str(payload).map_err(|error| error.to_string())?;
+    let name = type_name(code).ok_or_else(|| format!("unknown event type {code}"))?;
+    let (data, metadata) = (parts.data.get().as_bytes(), parts.metadata.get().as_bytes());
+    codec::decode(EventId::from_bytes(event_id), name, data, metadata).map_err(|error| error.to_string())
 }
