@@ -5,16 +5,13 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{ConnectOptions as _, Row as _};
 use wallex_core::currency::Currency;
-use wallex_core::event::{Event, codec};
-use wallex_core::id::{EventId, OwnerId};
+use wallex_core::id::OwnerId;
 use wallex_core::projector::Consumer;
 
-use super::columns::type_name;
+use super::columns::decoded;
 use super::fold::{LedgerRow, Row};
 use super::progress::Progress;
 use super::tables::{CHUNK, FEEDER, OutboxRow, Shown, reached_by};
@@ -231,20 +228,4 @@ fn unsigned(row: &PgRow, column: usize) -> Result<u64, sqlx::Error> {
     let number: i64 = row.try_get(column)?;
     u64::try_from(number)
         .map_err(|_| sqlx::Error::Protocol(format!("column {column} holds {number}, a negative number")))
-}
-
-#[derive(Deserialize)]
-struct Payload<'a> {
-    #[serde(borrow)]
-    data: &'a RawValue,
-    #[serde(borrow)]
-    metadata: &'a RawValue,
-}
-
-/// The event of a row that holds its JSON.
-fn decoded(event_id: [u8; 16], code: u8, payload: &str) -> Result<Event, String> {
-    let parts: Payload<'_> = serde_json::from_str(payload).map_err(|error| error.to_string())?;
-    let name = type_name(code).ok_or_else(|| format!("unknown event type {code}"))?;
-    let (data, metadata) = (parts.data.get().as_bytes(), parts.metadata.get().as_bytes());
-    codec::decode(EventId::from_bytes(event_id), name, data, metadata).map_err(|error| error.to_string())
 }
