@@ -109,7 +109,7 @@ impl PostgresDatabase {
         match run(&self.pool, Durability::Synced, others).await {
             // Some are reserved, whatever became of the others.
             Completion::Failed(_) | Completion::Conflict if !new.is_empty() => Completion::Unknown,
-            completion => completion,
+            done @ (Completion::Done(_) | Completion::Conflict | Completion::Failed(_) | Completion::Unknown) => done,
         }
     }
 
