@@ -29,6 +29,17 @@ pub struct Gathering {
     pub projectors: Duration,
 }
 
+impl Gathering {
+    /// Where each effect is a few trips to servers, whatever is in it. A lone command or event waits for nothing: only
+    /// what comes while others are under way, or right behind them, does.
+    pub const BEFORE_SERVERS: Self = Self {
+        reservations: Duration::from_millis(50),
+        answers: Duration::from_millis(20),
+        feeder: Duration::from_millis(25),
+        projectors: Duration::from_millis(15),
+    };
+}
+
 /// The settings of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {

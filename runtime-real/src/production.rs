@@ -6,7 +6,6 @@
 //! request.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use wallex_core::config::{Gathering, IdempotencyMode, Roles};
@@ -24,15 +23,6 @@ use crate::flight::FlightRecorder;
 use crate::leases::redis::RedisLeases;
 use crate::log::Log;
 use crate::profile::{StartError, core_config};
-
-/// Each effect is a few trips to servers, whatever is in it. A lone command or event waits for nothing: only what comes
-/// while others are under way, or right behind them, does.
-const GATHERING: Gathering = Gathering {
-    reservations: Duration::from_millis(50),
-    answers: Duration::from_millis(20),
-    feeder: Duration::from_millis(25),
-    projectors: Duration::from_millis(15),
-};
 
 /// The running parts of a production instance, without HTTP.
 pub struct Production {
@@ -83,7 +73,7 @@ impl Production {
             sole_writer: false,
             idempotency: IdempotencyMode::Separate,
             leadership: true,
-            gathering: GATHERING,
+            gathering: Gathering::BEFORE_SERVERS,
             ..core_config(config, roles)
         };
         let gauges = Arc::new(Gauges::default());

@@ -11,6 +11,7 @@ use crate::config::IdempotencyMode;
 use crate::effect::{Completion, Effect, Reservation, Reserve};
 use crate::limits::{ANSWERS_TOGETHER_MAX, EFFECT_ATTEMPTS_MAX};
 use crate::mutant::{self, Mutant};
+use crate::time::Timestamp;
 
 impl CommandMachine {
     /// A command with a key came in.
@@ -32,7 +33,7 @@ impl CommandMachine {
     }
 
     pub(super) fn flush_reserves(&mut self) {
-        if self.to_reserve.is_empty() || self.reservations_gather() {
+        if self.to_reserve.is_empty() || self.reservations_due().is_some_and(|due| due > self.now) {
             return;
         }
         let commands = std::mem::take(&mut self.to_reserve);
@@ -53,11 +54,10 @@ impl CommandMachine {
         self.effects.push(Effect::Reserve(effect, items));
     }
 
-    /// Whether new keys wait for the reservation that is under way. One that takes long holds up nobody.
-    fn reservations_gather(&self) -> bool {
-        self.reserving.is_some_and(|(effect, since)| {
-            self.pending.contains_key(&effect) && self.now.since(since) < self.config.gathering.reservations
-        })
+    /// Until when new keys wait for the reservation that is under way, if they do. One that takes long holds up nobody.
+    pub(super) fn reservations_due(&self) -> Option<Timestamp> {
+        let (effect, since) = self.reserving.filter(|_| !self.to_reserve.is_empty())?;
+        self.pending.contains_key(&effect).then(|| since.plus(self.config.gathering.reservations))
     }
 
     pub(super) fn on_reserved(&mut self, commands: Vec<CommandSlot>, completion: Completion<Vec<Reservation>>) {

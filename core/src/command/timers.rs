@@ -27,8 +27,9 @@ impl CommandMachine {
         let retry = retry.map(|at| (at, TimerReason::Retry));
         let expiry = self.expiry_check.map(|at| (at, TimerReason::RequestTimeout));
         let quiet = quiet.map(|at| (at, TimerReason::LeaseLinger));
+        let reserve = self.reservations_due().map(|at| (at, TimerReason::Retry));
         let store = self.store_at.map(|at| (at, TimerReason::Retry));
-        earliest(earliest(earliest(effect, retry), earliest(expiry, quiet)), store)
+        earliest(earliest(earliest(effect, retry), earliest(expiry, quiet)), earliest(reserve, store))
     }
 
     pub(crate) fn handle_timeout(&mut self) {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use wallex_core::command::{Answer, Request};
-use wallex_core::config::{Config, IdempotencyMode, Roles};
+use wallex_core::config::{Config, Gathering, IdempotencyMode, Roles};
 use wallex_core::effect::{Append, Completion, Effect, Input};
 use wallex_core::id::{CommandId, EffectId, RequestId};
 use wallex_core::node::Node;
@@ -74,6 +74,7 @@ fn config(plan: &Plan) -> Config {
         effect_timeout: Duration::from_millis(plan.options.effect_timeout_ms),
         takeover_after: request_timeout * 3,
         hash_seed: plan.seed,
+        gathering: if embedded { Gathering::default() } else { Gathering::BEFORE_SERVERS },
         roles: Roles { feeder: true, relay: true, projectors: true },
         ..Config::default()
     }
