@@ -45,6 +45,8 @@ enum EventStoreError {
 /// Runs the event store until SIGTERM or SIGINT.
 pub(super) fn run(args: &EventStoreArgs) -> Exit {
     let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+    // A line that cannot be written (a full disk) is lost; complaining about it would panic whoever wrote it.
+    let subscriber = subscriber.log_internal_errors(false);
     // A second subscriber in the same process (tests) is no reason not to serve.
     let _already_set = subscriber.with_max_level(tracing::Level::INFO).try_init();
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("eventstore").enable_all().build();

@@ -1,5 +1,6 @@
 //! `wallex serve`: the service, from the first log line to the last acknowledged request.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -109,7 +110,9 @@ async fn serve(config: Arc<Config>, recorder: FlightRecorder) -> Result<(), Serv
             .name("wallex-accept".to_owned())
             .spawn(move || crate::http::serve(&service, listener, stopping))?
     };
-    println!(
+    // Whoever reads it may be gone.
+    let _unread = writeln!(
+        std::io::stdout(),
         "wallex is ready on http://{address} ({} in {} ms)",
         running.describe(&config),
         began.elapsed().as_millis(),
@@ -157,8 +160,9 @@ async fn keep_retention(database: Database, hours: u32) {
 }
 
 fn start_logging(config: &Config) {
-    let builder =
-        tracing_subscriber::fmt().with_max_level(tracing_level(config)).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt().with_max_level(tracing_level(config)).with_writer(std::io::stderr);
+    // A line that cannot be written (a full disk) is lost; complaining about it would panic whoever wrote it.
+    let builder = builder.log_internal_errors(false).with_target(false);
     // A second subscriber in the same process (tests) is no reason not to serve.
     let _already_set = match config.log.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

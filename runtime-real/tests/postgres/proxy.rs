@@ -18,7 +18,7 @@ pub(crate) enum Fault {
     Away,
     /// A COMMIT is passed on; its answer is not, the connection is cut instead.
     CommitAnswerLost,
-    /// Everything is passed on but answers; with the first of them the connection is cut.
+    /// A statement that is executed is passed on; its answer is not, the connection is cut instead.
     AnswerLost,
     /// A COMMIT is not passed on, the connection is cut instead.
     CutBeforeCommit,
@@ -87,26 +87,29 @@ fn now(fault: &AtomicU8) -> Fault {
 /// Passes bytes on in both directions until one side ends, or a fault does.
 async fn pass(client: TcpStream, server: TcpStream, fault: &AtomicU8) {
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-    let committing = AtomicU8::new(Fault::None as u8);
+    let losing = AtomicU8::new(Fault::None as u8);
     // Whichever ends first drops all four halves: both sides see the end.
     tokio::select! {
-        () = requests(from_client, to_server, fault, &committing) => {}
-        () = answers(from_server, to_client, fault, &committing) => {}
+        () = requests(from_client, to_server, fault, &losing) => {}
+        () = answers(from_server, to_client, fault, &losing) => {}
     }
 }
 
-async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fault: &AtomicU8, committing: &AtomicU8) {
+async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fault: &AtomicU8, losing: &AtomicU8) {
     let mut bytes = vec![0; 64 * 1_024];
     while let Ok(length @ 1..) = from.read(&mut bytes).await {
         let request = &bytes[..length];
         let is_commit = request.windows(6).any(|word| word == b"COMMIT");
+        // What prepares a statement begins with Parse, what executes it with Bind.
+        let is_execution = request.first() == Some(&b'B');
         match now(fault) {
             Fault::Away => return,
             Fault::CutBeforeCommit if is_commit => return,
             Fault::Silent => continue,
             lost @ (Fault::CommitAnswerLost | Fault::SilentAfterCommit) if is_commit => {
-                committing.store(lost as u8, Ordering::SeqCst);
+                losing.store(lost as u8, Ordering::SeqCst);
             }
+            Fault::AnswerLost if is_execution => losing.store(Fault::AnswerLost as u8, Ordering::SeqCst),
             Fault::None
             | Fault::CutBeforeCommit
             | Fault::CommitAnswerLost
@@ -119,12 +122,12 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fault: &Atomi
     }
 }
 
-async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fault: &AtomicU8, committing: &AtomicU8) {
+async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fault: &AtomicU8, losing: &AtomicU8) {
     let mut bytes = vec![0; 64 * 1_024];
     while let Ok(length @ 1..) = from.read(&mut bytes).await {
         // The server has answered, so it has committed.
-        match (now(fault), now(committing)) {
-            (Fault::Away | Fault::AnswerLost, _) | (_, Fault::CommitAnswerLost) => return,
+        match (now(fault), now(losing)) {
+            (Fault::Away, _) | (_, Fault::CommitAnswerLost | Fault::AnswerLost) => return,
             (Fault::Silent, _) | (_, Fault::SilentAfterCommit) => continue,
             (_, _) => {}
         }
