@@ -52,9 +52,9 @@ failed=0
 # The summaries are repeated at the end, so that a result is never buried under what the tests print.
 cargo test --workspace --no-fail-fast 2>&1 | tee "$log" || failed=1
 
-# The deliberate bugs are compiled in here and nowhere else.
+# The deliberate bugs are compiled in here and nowhere else; of the whole workspace, so that dependencies stay as they are.
 step "deliberate bugs"
-timeout 900 cargo test -p wallex-sim-tests --features mutants --test mutants 2>&1 | tee -a "$log" || failed=1
+timeout 900 cargo test --workspace --features wallex-sim-tests/mutants --test mutants 2>&1 | tee -a "$log" || failed=1
 
 if [ "$fast" = false ]; then
     step "documentation"
