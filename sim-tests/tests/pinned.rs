@@ -77,6 +77,11 @@ fn a_transfer_is_refused_on_what_held_of_both_wallets_at_one_moment() {
 }
 
 #[test]
+fn a_load_that_comes_after_a_newer_one_changes_nothing() {
+    assert_passes_with(MANY_COMMANDS, 22_331, Preset::Storm, Topology::Production);
+}
+
+#[test]
 fn clocks_that_are_wrong_by_minutes_contradict_nobody() {
     assert_passes_with(MANY_COMMANDS, 137, Preset::Default, Topology::Production);
     assert_passes_with(MANY_COMMANDS, 235, Preset::Storm, Topology::Production);

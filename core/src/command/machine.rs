@@ -172,7 +172,7 @@ pub(crate) enum Completed {
 #[derive(Debug)]
 pub(super) enum Retry {
     Lease(SlotId),
-    Load(SlotId),
+    Load(SlotId, u64),
     Append(u64),
     Store(Vec<Storing>),
     Find(CommandSlot),

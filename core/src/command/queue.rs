@@ -98,6 +98,7 @@ impl CommandMachine {
             Stage::Loading => false,
             Stage::Cold => {
                 waits.stage = Stage::Loading;
+                waits.loading_since = 0;
                 waits.attempts = 0;
                 self.to_load.push(slot);
                 false

@@ -81,22 +81,27 @@ impl CommandMachine {
             .map(|slot| Load { wallet: self.slots[*slot].id.clone(), known: self.slots[*slot].durable_version() })
             .collect();
         self.serial += 1;
+        for slot in &slots {
+            self.slots[*slot].loading_since = self.serial;
+        }
         let effect = self.expect(PendingEffect::Load(slots, self.serial));
         self.effects.push(Effect::Load(effect, loads));
     }
 
     pub(super) fn on_loaded(&mut self, slots: Vec<SlotId>, asked_at: u64, completion: Completion<Vec<Loaded>>) {
         self.serial += 1;
-        match completion {
-            Completion::Done(loaded) if loaded.len() == slots.len() => {
-                for (slot, loaded) in slots.into_iter().zip(loaded) {
-                    self.on_wallet_loaded(slot, asked_at, loaded);
-                }
+        let mut loaded = match completion {
+            Completion::Done(loaded) if loaded.len() == slots.len() => Some(loaded.into_iter()),
+            Completion::Done(_) | Completion::Conflict | Completion::Failed(_) | Completion::Unknown => None,
+        };
+        for slot in slots {
+            let loaded = loaded.as_mut().and_then(Iterator::next);
+            if !self.slots.is_loading(slot, asked_at) {
+                continue;
             }
-            Completion::Done(_) | Completion::Conflict | Completion::Failed(_) | Completion::Unknown => {
-                for slot in slots {
-                    self.on_load_failed(slot);
-                }
+            match loaded {
+                Some(loaded) => self.on_wallet_loaded(slot, asked_at, loaded),
+                None => self.on_load_failed(slot),
             }
         }
     }
@@ -128,8 +133,8 @@ impl CommandMachine {
         let read = &mut self.slots[slot];
         read.attempts += 1;
         if read.attempts < EFFECT_ATTEMPTS_MAX {
-            let attempts = read.attempts;
-            self.retry_later(attempts, Retry::Load(slot));
+            let (attempts, asked_at) = (read.attempts, read.loading_since);
+            self.retry_later(attempts, Retry::Load(slot, asked_at));
         } else {
             read.stage = Stage::Cold;
             let waiting = self.undecided(slot);

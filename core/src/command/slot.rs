@@ -32,6 +32,9 @@ pub(super) struct Slot {
     pub(super) lease: Lease,
     /// The serial at which the newest completed load was asked for.
     pub(super) loaded_at: u64,
+    /// The serial at which the load under way was asked for; 0 when none is. What an older one brings is too late: the
+    /// slot has gone on without it.
+    pub(super) loading_since: u64,
     /// The serial at which the store was first known to have the wallet; 0 while it is not.
     found_at: u64,
     /// Loads completed; a takeover's search is valid only for the load it was made after.
@@ -94,6 +97,7 @@ impl Slot {
             stage: Stage::Cold,
             lease: Lease::None,
             loaded_at: 0,
+            loading_since: 0,
             found_at: 0,
             loads: 0,
             attempts: 0,
@@ -184,6 +188,11 @@ impl Slots {
         let slot = self.slots.insert(Slot::new(wallet.clone()));
         self.by_wallet.insert(wallet.clone(), slot);
         (slot, evicted)
+    }
+
+    /// Whether a slot, which may have gone to another wallet meanwhile, waits for the load that was asked for then.
+    pub(super) fn is_loading(&self, slot: SlotId, asked_at: u64) -> bool {
+        self.slots.get(slot).is_some_and(|slot| slot.stage == Stage::Loading && slot.loading_since == asked_at)
     }
 
     pub(super) fn find(&self, wallet: &WalletId) -> Option<SlotId> {

@@ -83,7 +83,9 @@ impl CommandMachine {
     fn retry(&mut self, retry: Retry) {
         match retry {
             Retry::Lease(slot) => self.to_lease.push(slot),
-            Retry::Load(slot) => self.to_load.push(slot),
+            // The slot may have gone on without it, or to another wallet.
+            Retry::Load(slot, asked_at) if self.slots.is_loading(slot, asked_at) => self.to_load.push(slot),
+            Retry::Load(..) => {}
             Retry::Append(flight) => self.send_append(flight),
             Retry::Store(storing) => self.store(storing),
             Retry::Find(command) => self.search_again(command),

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::world::*;
-use crate::command::{Answer, Unavailable};
+use crate::command::{Answer, Unavailable, Work};
 use crate::config::Config;
 use crate::effect::{Completion, Effect, Failure, FailureKind, Input};
-use crate::id::EffectId;
+use crate::id::{EffectId, Version};
 use crate::limits;
 
 fn failure() -> Failure {
@@ -316,4 +316,50 @@ fn a_damaged_stream_is_refused_and_not_served() {
     let request = world.submit(credit("a", "1"));
     world.settle();
     assert_eq!(*world.answer(request), Answer::Unavailable(Unavailable::Damaged));
+}
+
+/// The first load among effects, and the rest.
+fn load_of(effects: Vec<Effect>) -> (Effect, Vec<Effect>) {
+    let (mut loads, rest): (Vec<_>, Vec<_>) =
+        effects.into_iter().partition(|effect| matches!(effect, Effect::Load(..)));
+    assert_eq!(loads.len(), 1, "{loads:?}");
+    (loads.remove(0), rest)
+}
+
+#[test]
+fn a_load_that_comes_after_a_newer_one_changes_nothing() {
+    let mut world = world_with(shared(), &[("a", "5"), ("b", "1")]);
+    let work = Work::Batch { operations: vec![debit("a", "10"), credit("b", "1")], atomic: false };
+    let batch = world.request(work);
+    let batch = world.submit_request(batch);
+    let (first, _) = load_of(world.effects());
+    // It arrives while the wallets are read for the batch: its own refusal needs another look at `a`.
+    let late = world.submit(debit("a", "10"));
+    let input = world.perform(first).expect("a completion");
+    world.handle(input);
+    let (slow, appending) = load_of(world.effects());
+    let slow = world.perform(slow).expect("a completion, which takes its time");
+    // The append of the batch meets another writer, so all of its wallets are read again, and that is quicker.
+    world.elsewhere(shared(), credit("a", "100"));
+    world.elsewhere(shared(), credit("b", "1"));
+    let conflicts: Vec<Input> = appending.into_iter().filter_map(|effect| world.perform(effect)).collect();
+    conflicts.into_iter().for_each(|input| world.handle(input));
+    let (again, _) = load_of(world.effects());
+    let input = world.perform(again).expect("a completion");
+    world.handle(input);
+    let appending = world.effects();
+    world.handle(slow);
+    // Another conflict takes `a` back to what the store has, not to what was about to be written.
+    world.elsewhere(shared(), credit("a", "1"));
+    let conflicts: Vec<Input> = appending.into_iter().filter_map(|effect| world.perform(effect)).collect();
+    conflicts.into_iter().for_each(|input| world.handle(input));
+    let (again, _) = load_of(world.effects());
+    let Effect::Load(_, loads) = &again else { unreachable!("a load") };
+    let known: Vec<_> = loads.iter().filter(|load| load.wallet == wallet("a")).map(|load| load.known).collect();
+    assert_eq!(known, [Version(2)]);
+    let input = world.perform(again).expect("a completion");
+    world.handle(input);
+    world.settle();
+    assert!(world.outcome(batch).is_ok() && world.outcome(late).is_ok());
+    assert_eq!(world.balance("a"), usd("86"));
 }

@@ -107,6 +107,14 @@ impl World {
         self.node = Node::new(config, self.now);
     }
 
+    /// What another instance over the same stores does meanwhile, to its end.
+    pub(super) fn elsewhere(&mut self, config: Config, operation: Operation) {
+        let here = std::mem::replace(&mut self.node, Node::new(config, self.now));
+        self.submit(operation);
+        self.settle();
+        self.node = here;
+    }
+
     pub(super) fn request(&mut self, work: Work) -> Request {
         self.requests += 1;
         Request {
