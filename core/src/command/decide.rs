@@ -206,6 +206,10 @@ impl CommandMachine {
                 Decided::Refused(Rejection::RefusedEarlier { wallet_id: operation.subject().clone() })
             }
             Ok(events) => Decided::Accepted(events),
+            // What is missing now was missing then; any other reason must have held of both wallets at one moment.
+            Err(rejection) if !matches!(rejection, Rejection::WalletNotFound { .. }) && spans(operation, found) => {
+                Decided::Refused(Rejection::RefusedEarlier { wallet_id: operation.subject().clone() })
+            }
             Err(rejection) => Decided::Refused(rejection),
         }
     }
@@ -299,4 +303,11 @@ impl CommandMachine {
             self.changed.push(slot);
         }
     }
+}
+
+/// Whether an operation reads one wallet as it was before the events of a dead attempt, and the other as it is now.
+fn spans(operation: &Operation, found: &[Event]) -> bool {
+    let is_taken_back = |wallet: &&WalletId| found.iter().any(|event| event.wallet_id == **wallet);
+    let wallets = operation.wallets();
+    wallets.iter().any(is_taken_back) && !wallets.iter().all(is_taken_back)
 }
