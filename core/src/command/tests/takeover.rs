@@ -198,3 +198,21 @@ fn a_takeover_refuses_only_on_what_was_read_after_it() {
     assert!(world.outcome(retry).is_ok(), "a first attempt that read the wallet since may have been done");
     assert_eq!(world.balance("b"), usd("4"));
 }
+
+#[test]
+fn what_a_batch_had_refused_is_refused_again_only_on_what_held_at_one_moment() {
+    let mut world = wallets();
+    let operations = || vec![credit("a", "1"), transfer("a", "c", "500")];
+    batch(&mut world, operations());
+    let Effect::Append(_, append) = until(&mut world, is_append) else { panic!() };
+    assert_eq!(world.append(&append), Completion::Done(()));
+    world.restart(shared());
+    world.pass(shared().takeover_after * 2);
+    world.submit(create("c", "3"));
+    world.settle();
+    let retry = batch(&mut world, operations());
+    world.settle();
+    // `c` was missing when `a` had too little, and neither is a reason that held of both.
+    let Ok(Success::Batch(results)) = world.outcome(retry) else { panic!("{:?}", world.answers) };
+    assert!(matches!(&results[..], [Ok(_), Err(Rejection::RefusedEarlier { .. })]), "{results:?}");
+}
