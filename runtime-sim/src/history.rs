@@ -4,6 +4,7 @@
 //! against. Amounts are integers in minor units; nothing here decides or applies anything. Attempts under one key with
 //! one payload are one operation: it takes effect at most once, at any time after its first attempt.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -92,7 +93,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Refusal {
     /// The stable code ([`Rejection::code`]).
-    pub code: String,
+    pub code: Cow<'static, str>,
     /// The wallet it names.
     pub wallet: Option<WalletId>,
     /// What it says about that wallet: its balance when funds are insufficient, its version when versions mismatch.
@@ -311,7 +312,7 @@ impl Refusal {
                 (None, None, refused.iter().map(|one| (one.index, Self::of(&one.rejection))).collect())
             }
         };
-        Self { code: rejection.code().to_owned(), wallet: wallet.cloned(), seen, members }
+        Self { code: rejection.code().into(), wallet: wallet.cloned(), seen, members }
     }
 
     /// Whether the request itself was at fault, so that its key stays free.

@@ -171,6 +171,19 @@ impl Inode {
         }
         Self { cached: durable.clone(), durable, ..Self::default() }
     }
+
+    /// Everything that was written is on the disk; only what has changed is copied.
+    fn make_durable(&mut self) {
+        self.durable.resize(self.cached.len(), 0);
+        for sector in std::mem::take(&mut self.dirty) {
+            let start = (sector * SECTOR_BYTES) as usize;
+            let end = (start + SECTOR_BYTES as usize).min(self.cached.len());
+            if start < end {
+                self.durable[start..end].copy_from_slice(&self.cached[start..end]);
+            }
+        }
+        self.resized = false;
+    }
 }
 
 impl Disk {
@@ -236,9 +249,7 @@ impl Disk {
             file.resized = false;
             return Err(io::Error::other("the sync has failed"));
         }
-        file.dirty.clear();
-        file.resized = false;
-        file.durable = file.cached.clone();
+        file.make_durable();
         Ok(())
     }
 }
@@ -346,6 +357,8 @@ impl File for FaultyFile {
         let mut disk = self.disk();
         disk.begin()?;
         let file = &mut disk.inodes[self.inode];
+        // What is cut off is not what it was, even when the file grows again before it is synced.
+        file.dirty.extend(length / SECTOR_BYTES..(file.cached.len() as u64).div_ceil(SECTOR_BYTES));
         file.cached.resize(length as usize, 0);
         file.resized = true;
         Ok(())

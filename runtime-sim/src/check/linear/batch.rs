@@ -83,7 +83,7 @@ fn fact(earlier: &[Step], refused: &[(usize, Refusal)], step: &Step, refusal: &R
         Step::Debit(_, amount) | Step::Transfer(_, _, amount) => Some(*amount),
         Step::Create(..) | Step::Credit(..) => None,
     };
-    let fact = match (refusal.code.as_str(), refusal.seen) {
+    let fact = match (&*refusal.code, refusal.seen) {
         ("wallet-not-found", _) => Fact::Missing,
         ("wallet-exists", _) => Fact::Exists,
         ("insufficient-funds", Some(balance)) if asked.is_some_and(|asked| asked > balance) => {

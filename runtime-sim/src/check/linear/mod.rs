@@ -77,7 +77,7 @@ fn entry_of(operation: &Operation<'_>, happened: bool) -> Option<Entry> {
 }
 
 /// Puts entries together that share wallets, directly or through others.
-fn components(entries: &[Entry]) -> Vec<Vec<Entry>> {
+fn components(entries: &[Entry]) -> Vec<Vec<&Entry>> {
     let mut parents: Vec<usize> = Vec::new();
     let mut numbers: BTreeMap<&WalletId, usize> = BTreeMap::new();
     fn root(parents: &mut [usize], mut at: usize) -> usize {
@@ -101,17 +101,18 @@ fn components(entries: &[Entry]) -> Vec<Vec<Entry>> {
             parents[own] = first;
         }
     }
-    let mut components: BTreeMap<usize, Vec<Entry>> = BTreeMap::new();
+    let mut components: BTreeMap<usize, Vec<&Entry>> = BTreeMap::new();
     for entry in entries {
         let Some(wallet) = entry.command.wallets().next() else { continue };
         let component = root(&mut parents, numbers[wallet]);
-        components.entry(component).or_default().push(entry.clone());
+        components.entry(component).or_default().push(entry);
     }
     components.into_values().collect()
 }
 
-fn judge_component(entries: &[Entry]) -> Judgement {
-    let believed: Vec<Entry> = entries.iter().filter(|entry| entry.seen.is_some() || entry.happened).cloned().collect();
+fn judge_component(entries: &[&Entry]) -> Judgement {
+    let believed: Vec<&Entry> =
+        entries.iter().copied().filter(|entry| entry.seen.is_some() || entry.happened).collect();
     if let Found::Order = search::search(&believed, CONFIGURATIONS_MAX) {
         return Judgement::Linearizable;
     }
@@ -126,7 +127,7 @@ fn judge_component(entries: &[Entry]) -> Judgement {
             ))
         }
         Found::None { stuck, ledger } => {
-            let entry = &entries[stuck];
+            let entry = entries[stuck];
             let outcome = entry.seen.as_ref().map_or_else(|| "unknown".to_owned(), |seen| format!("{seen:?}"));
             Judgement::Not {
                 wallet: entry.command.wallets().next().cloned(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use wallex_core::id::WalletId;
 
-use super::spec::{Ledger, Seen, Undo};
+use super::spec::{Account, Ledger, Seen, Undo};
 use crate::history::Command;
 
 /// An operation in the history.
@@ -39,15 +39,35 @@ pub(super) enum Found {
     Budget,
 }
 
-/// Operations that have their place, as numbers in order of invocation: all before `first`, and these.
+/// Operations that have their place: a bit for each, in the order of the search.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Placed {
-    first: usize,
-    beyond: Vec<usize>,
+    words: Vec<u64>,
+    /// How many have an answer.
+    answered: usize,
+}
+
+impl Placed {
+    fn none_of(operations: usize) -> Self {
+        Self { words: vec![0; operations.div_ceil(64)], answered: 0 }
+    }
+
+    /// The operations from `from` to `to` that have no place yet.
+    fn open(&self, from: usize, to: usize) -> impl Iterator<Item = usize> {
+        let word = move |number: usize| {
+            let start = number * 64;
+            let mut open = !self.words[number];
+            open &= if from > start { u64::MAX << (from - start) } else { u64::MAX };
+            open &= if to < start + 64 { !(u64::MAX << (to - start)) } else { u64::MAX };
+            std::iter::successors((open != 0).then_some(open), |open| Some(open & (open - 1)).filter(|rest| *rest != 0))
+                .map(move |open| start + open.trailing_zeros() as usize)
+        };
+        (from / 64..to.div_ceil(64)).flat_map(word)
+    }
 }
 
 struct Search<'a> {
-    entries: &'a [Entry],
+    entries: &'a [&'a Entry],
     /// Entries with an answer, then those without, each by time of invocation.
     order: Vec<usize>,
     /// How many have an answer.
@@ -55,22 +75,27 @@ struct Search<'a> {
     claimed: BTreeSet<(&'a WalletId, u64)>,
     ledger: Ledger,
     placed: Placed,
-    perhaps: Vec<usize>,
-    visited: BTreeSet<(Placed, Vec<usize>)>,
-    farthest: Option<(usize, usize, String)>,
+    visited: BTreeSet<Placed>,
+    farthest: Option<Farthest>,
+}
+
+/// How many had their place, an entry that fits nowhere there, and its wallets as they were.
+struct Farthest {
+    reached: usize,
+    stuck: usize,
+    accounts: Vec<Option<Account>>,
 }
 
 /// A choice that was made, and the others that were there.
 struct Frame {
     placed: Placed,
-    perhaps: Vec<usize>,
     undo: Undo,
     candidates: Vec<usize>,
     next: usize,
 }
 
 /// Searches for an order, visiting at most so many configurations.
-pub(super) fn search(entries: &[Entry], configurations_max: usize) -> Found {
+pub(super) fn search(entries: &[&Entry], configurations_max: usize) -> Found {
     let mut order: Vec<usize> = (0..entries.len()).collect();
     order.sort_by_key(|at| (entries[*at].seen.is_none(), entries[*at].invoked, *at));
     let answered = entries.iter().filter(|entry| entry.seen.is_some()).count();
@@ -81,12 +106,11 @@ pub(super) fn search(entries: &[Entry], configurations_max: usize) -> Found {
     let claimed = shown.flatten().map(|snapshot| (&snapshot.wallet, snapshot.version)).collect();
     let mut search = Search {
         entries,
+        placed: Placed::none_of(order.len()),
         order,
         answered,
         claimed,
         ledger: Ledger::default(),
-        placed: Placed::default(),
-        perhaps: Vec::new(),
         visited: BTreeSet::new(),
         farthest: None,
     };
@@ -97,7 +121,7 @@ impl Search<'_> {
     fn run(&mut self, configurations_max: usize) -> Found {
         let mut frames = vec![self.enter()];
         while let Some(frame) = frames.last_mut() {
-            if self.placed.first == self.answered {
+            if self.placed.answered == self.answered {
                 return Found::Order;
             }
             if self.visited.len() > configurations_max {
@@ -108,7 +132,7 @@ impl Search<'_> {
                 let mut left = frames.pop().map(|frame| frame.undo).unwrap_or_default();
                 self.ledger.take_back(&mut left);
                 if let Some(before) = frames.last() {
-                    (self.placed, self.perhaps) = (before.placed.clone(), before.perhaps.clone());
+                    self.placed.clone_from(&before.placed);
                 }
                 continue;
             };
@@ -120,16 +144,21 @@ impl Search<'_> {
             let mut entered = self.enter();
             undo.append(&mut entered.undo);
             entered.undo = undo;
-            if self.visited.insert((entered.placed.clone(), entered.perhaps.clone())) {
+            if self.visited.insert(entered.placed.clone()) {
                 frames.push(entered);
             } else {
                 self.ledger.take_back(&mut entered.undo);
-                let before = &frames[frames.len() - 1];
-                (self.placed, self.perhaps) = (before.placed.clone(), before.perhaps.clone());
+                self.placed.clone_from(&frames[frames.len() - 1].placed);
             }
         }
-        let (_, stuck, ledger) = self.farthest.take().unwrap_or_default();
-        Found::None { stuck, ledger }
+        let Some(Farthest { stuck, accounts, .. }) = self.farthest.take() else {
+            return Found::None { stuck: 0, ledger: String::new() };
+        };
+        let wallets = self.entries[stuck].command.wallets().zip(accounts).map(|(wallet, account)| match account {
+            Some(account) => format!("{wallet} at version {} with {}", account.version, account.balance),
+            None => format!("no wallet {wallet}"),
+        });
+        Found::None { stuck, ledger: wallets.collect::<Vec<_>>().join(" and ") }
     }
 
     /// Places everything that fits and changes nothing, then lists what can come next.
@@ -137,17 +166,15 @@ impl Search<'_> {
         let mut undo = Undo::new();
         loop {
             let candidates = self.candidates();
-            let quiet = candidates.iter().copied().find(|at| {
-                let entry = &self.entries[self.order[*at]];
-                let fits = entry.seen.as_ref().is_some_and(changes_nothing);
-                fits && self.fits(*at, &mut undo)
-            });
-            let Some(quiet) = quiet else {
+            let mut placed_any = false;
+            for at in &candidates {
+                let is_quiet = self.entries[self.order[*at]].seen.as_ref().is_some_and(changes_nothing);
+                placed_any |= is_quiet && self.place(*at, &mut undo);
+            }
+            if !placed_any {
                 self.remember(&candidates);
-                let (placed, perhaps) = (self.placed.clone(), self.perhaps.clone());
-                return Frame { placed, perhaps, undo, candidates, next: 0 };
-            };
-            self.mark(quiet);
+                return Frame { placed: self.placed.clone(), undo, candidates, next: 0 };
+            }
         }
     }
 
@@ -155,29 +182,34 @@ impl Search<'_> {
     fn candidates(&self) -> Vec<usize> {
         let mut limit = i64::MAX;
         let mut candidates = Vec::new();
-        for at in self.placed.first..self.answered {
+        for at in self.placed.open(0, self.answered) {
             let entry = &self.entries[self.order[at]];
             if entry.invoked > limit {
                 break;
             }
-            if self.placed.beyond.binary_search(&at).is_err() {
-                limit = limit.min(entry.returned.unwrap_or(i64::MAX));
-                candidates.push(at);
-            }
+            limit = limit.min(entry.returned.unwrap_or(i64::MAX));
+            candidates.push(at);
         }
         candidates.retain(|at| self.entries[self.order[*at]].invoked <= limit);
         candidates.sort_by_key(|at| self.entries[self.order[*at]].returned);
-        let unknown = (self.answered..self.order.len())
-            .filter(|at| self.entries[self.order[*at]].invoked <= limit && self.perhaps.binary_search(at).is_err());
-        candidates.extend(unknown);
+        let unknown = self.placed.open(self.answered, self.order.len());
+        candidates.extend(unknown.take_while(|at| self.entries[self.order[*at]].invoked <= limit));
         candidates
     }
 
     /// Whether the operation fits here. What it changes stays changed when it does, and is noted in `undo`.
     fn fits(&mut self, at: usize, undo: &mut Undo) -> bool {
         let entry = &self.entries[self.order[at]];
-        if let Some(Seen::Fact(fact)) = entry.seen {
-            return entry.command.wallets().all(|wallet| self.ledger.holds(wallet, fact));
+        match &entry.seen {
+            Some(Seen::Fact(fact)) => return entry.command.wallets().all(|wallet| self.ledger.holds(wallet, *fact)),
+            Some(Seen::Done(results)) => {
+                // The first that it changed had the version before: mostly that is all one has to know.
+                let first = results.iter().flatten().flatten().next();
+                if first.is_some_and(|shown| self.ledger.next_version(&shown.wallet) != shown.version) {
+                    return false;
+                }
+            }
+            Some(Seen::Refused(_) | Seen::Read(_)) | None => {}
         }
         let mut own = Undo::new();
         let would_see = self.ledger.perform(&entry.command, &mut own);
@@ -211,28 +243,20 @@ impl Search<'_> {
     }
 
     fn mark(&mut self, at: usize) {
-        let list = if at < self.answered { &mut self.placed.beyond } else { &mut self.perhaps };
-        if let Err(place) = list.binary_search(&at) {
-            list.insert(place, at);
-        }
-        let through = self.placed.beyond.iter().zip(self.placed.first..).take_while(|(at, next)| **at == *next).count();
-        self.placed.first += through;
-        self.placed.beyond.drain(..through);
+        self.placed.words[at / 64] |= 1 << (at % 64);
+        self.placed.answered += usize::from(at < self.answered);
     }
 
     /// Keeps the farthest place for the report: the answered operation there that must come first and does not fit.
     fn remember(&mut self, candidates: &[usize]) {
-        let reached = self.placed.first + self.placed.beyond.len();
-        if self.farthest.as_ref().is_some_and(|(farthest, _, _)| *farthest >= reached) {
+        let reached = self.placed.answered;
+        if self.farthest.as_ref().is_some_and(|farthest| farthest.reached >= reached) {
             return;
         }
         let Some(first) = candidates.iter().find(|at| **at < self.answered) else { return };
         let stuck = self.order[*first];
-        let wallets = self.entries[stuck].command.wallets().map(|wallet| match self.ledger.accounts.get(wallet) {
-            Some(account) => format!("{wallet} at version {} with {}", account.version, account.balance),
-            None => format!("no wallet {wallet}"),
-        });
-        self.farthest = Some((reached, stuck, wallets.collect::<Vec<_>>().join(" and ")));
+        let accounts = self.entries[stuck].command.wallets().map(|wallet| self.ledger.accounts.get(wallet).copied());
+        self.farthest = Some(Farthest { reached, stuck, accounts: accounts.collect() });
     }
 }
 

@@ -62,7 +62,7 @@ impl Ledger {
                     return Seen::Done(results);
                 }
                 self.take_back(undo);
-                Seen::Refused(Refusal { code: "batch-refused".to_owned(), wallet: None, seen: None, members })
+                Seen::Refused(Refusal { code: "batch-refused".into(), wallet: None, seen: None, members })
             }
             Command::ReadModel { wallet, .. } | Command::ReadStore { wallet } => {
                 Seen::Read(self.accounts.get(wallet).map(|account| shown(wallet, *account)))
@@ -154,6 +154,6 @@ fn lowered(wallet: &WalletId, account: Account, amount: i64) -> Result<Account, 
     Ok(Account { balance, ..account })
 }
 
-fn refusal(code: &str, wallet: &WalletId, seen: Option<i64>) -> Refusal {
-    Refusal { code: code.to_owned(), wallet: Some(wallet.clone()), seen, members: Vec::new() }
+fn refusal(code: &'static str, wallet: &WalletId, seen: Option<i64>) -> Refusal {
+    Refusal { code: code.into(), wallet: Some(wallet.clone()), seen, members: Vec::new() }
 }

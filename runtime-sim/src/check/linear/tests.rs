@@ -36,8 +36,8 @@ fn seen(name: &str, version: u64, balance: i64) -> Outcome {
     Outcome::Read(Some(snapshot(name, version, balance)))
 }
 
-fn refused(code: &str, name: &str, seen: Option<i64>) -> Outcome {
-    let refusal = Refusal { code: code.to_owned(), wallet: Some(wallet(name)), seen, members: Vec::new() };
+fn refused(code: &'static str, name: &str, seen: Option<i64>) -> Outcome {
+    let refusal = Refusal { code: code.into(), wallet: Some(wallet(name)), seen, members: Vec::new() };
     Outcome::Refused { refusal, replayed: false }
 }
 
@@ -239,7 +239,7 @@ fn batch(steps: &[Step], atomic: bool) -> Command {
 }
 
 fn insufficient(name: &str, balance: i64) -> Refusal {
-    let code = "insufficient-funds".to_owned();
+    let code = "insufficient-funds".into();
     Refusal { code, wallet: Some(wallet(name)), seen: Some(balance), members: Vec::new() }
 }
 
@@ -273,7 +273,7 @@ fn the_members_of_a_refused_batch_each_held_at_some_time() {
     let refused = |first: i64, second: i64| {
         let steps = [Step::Debit(wallet("a"), 1_00), Step::Debit(wallet("a"), 20_00), Step::Debit(wallet("b"), 9_00)];
         let members = vec![(1, insufficient("a", first)), (2, insufficient("b", second))];
-        let refusal = Refusal { code: "batch-refused".to_owned(), wallet: None, seen: None, members };
+        let refusal = Refusal { code: "batch-refused".into(), wallet: None, seen: None, members };
         let between = Scene::created().with(3, 4, transfer("a", "b", 2_00), done(&[("a", 2, 8_00), ("b", 2, 7_00)]));
         between.with(2, 9, batch(&steps, true), Outcome::Refused { refusal, replayed: false })
     };
