@@ -3,7 +3,6 @@
 //! Embedded it is the journal's files, whose blocking reads are kept away from the threads that serve requests; in
 //! production it is KurrentDB.
 
-use tokio::sync::watch;
 use wallex_core::command::Unavailable;
 use wallex_core::effect::{Completion, Effect, Input, Load};
 use wallex_core::event::Event;
@@ -62,17 +61,19 @@ impl LogError {
 pub enum Log {
     /// The embedded journal.
     Journal(Reader<OsStorage>),
-    /// KurrentDB, and the end of its log as a subscription tells it.
-    Server(EventStore, watch::Receiver<Position>),
+    /// KurrentDB.
+    Server(EventStore),
 }
 
 impl Log {
-    /// The end of the log, as far as is known here.
+    /// How many events there are after a position. Beside a server those that are in memory are counted: after a long
+    /// standstill there are more.
     #[must_use]
-    pub fn position(&self) -> Position {
+    pub fn count_after(&self, position: Position) -> u64 {
         match self {
-            Self::Journal(reader) => reader.position(),
-            Self::Server(_, end) => *end.borrow(),
+            // The journal's positions count its events.
+            Self::Journal(reader) => reader.position().0.saturating_sub(position.0),
+            Self::Server(store) => store.count_after(position),
         }
     }
 
@@ -90,7 +91,7 @@ impl Log {
                 })
                 .await
             }
-            Self::Server(store, _) => {
+            Self::Server(store) => {
                 let loads = vec![Load { wallet: id.clone(), known: Version(0) }];
                 let loaded = match store.perform(Effect::Load(ASKED, loads)).await {
                     Some(Input::Loaded(_, completion)) => done(completion)?,
@@ -118,7 +119,7 @@ impl Log {
                 let recorded = blocking(reader, move |log| log.read_stream(&id, from, limit)).await?;
                 Ok(recorded.into_iter().map(|recorded| recorded.event).collect())
             }
-            Self::Server(store, _) => {
+            Self::Server(store) => {
                 let to = Version(from.0.saturating_add(limit as u64).saturating_sub(1));
                 match store.perform(Effect::ReadStream { effect: ASKED, wallet: id.clone(), from, to }).await {
                     Some(Input::StreamRead(_, completion)) => done(completion),
@@ -138,7 +139,7 @@ impl Log {
                 let next = blocking(reader, move |log| log.read_all(position, 1)).await?;
                 Ok(next.first().map(|recorded| recorded.event.occurred_at))
             }
-            Self::Server(store, _) => {
+            Self::Server(store) => {
                 match store.perform(Effect::ReadLog { effect: ASKED, after: position, limit: 1 }).await {
                     Some(Input::LogRead(_, completion)) => {
                         Ok(done(completion)?.first().map(|recorded| recorded.event.occurred_at))
@@ -155,13 +156,11 @@ impl Log {
     /// [`LogError`] says what is in the way.
     pub async fn ping(&self) -> Result<(), LogError> {
         match self {
-            Self::Journal(_) => {
-                let before = Position(self.position().0.saturating_sub(1));
+            Self::Journal(reader) => {
+                let before = Position(reader.position().0.saturating_sub(1));
                 self.time_of_next(before).await.map(drop)
             }
-            Self::Server(store, _) => {
-                store.health().await.map(drop).map_err(|error| LogError::Server(error.to_string()))
-            }
+            Self::Server(store) => store.health().await.map(drop).map_err(|error| LogError::Server(error.to_string())),
         }
     }
 }

@@ -7,10 +7,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use wallex_core::config::{Gathering, IdempotencyMode, Roles};
 use wallex_core::effect::{Effect, Input};
-use wallex_core::id::Position;
 use wallex_core::projector::Consumer;
 use wallex_kurrentdb::client::ConnectionString;
 use wallex_kurrentdb::store::{EventStore, Options};
@@ -29,7 +27,6 @@ pub struct Production {
     instance: Instance,
     servers: Servers,
     recorder: FlightRecorder,
-    appended: watch::Receiver<Position>,
     gauges: Arc<Gauges>,
 }
 
@@ -66,7 +63,6 @@ impl Production {
         let consumers: &[Consumer] =
             if config.projectors.auto_start { &[Consumer::ReadModel, Consumer::Ledger] } else { &[] };
         let (broker, inputs) = KafkaBroker::start(kafka_settings(config), consumers).await?;
-        let appended = store.follow();
         let servers = Servers { store, database, broker, leases };
         let roles = Roles { feeder: true, relay: true, projectors: config.projectors.auto_start };
         let core = wallex_core::config::Config {
@@ -77,11 +73,11 @@ impl Production {
             ..core_config(config, roles)
         };
         let gauges = Arc::new(Gauges::default());
-        let hints = Hints { appended: appended.clone(), broker: inputs };
+        let hints = Hints { appended: servers.store.follow(), broker: inputs };
         let node = recorder.node(core, "instance")?;
         let instance =
             Instance::start(node, servers.clone(), hints, Arc::clone(&gauges)).map_err(StartError::Thread)?;
-        Ok(Self { instance, servers, recorder, appended, gauges })
+        Ok(Self { instance, servers, recorder, gauges })
     }
 
     /// The way to the command path.
@@ -105,7 +101,7 @@ impl Production {
     /// The log.
     #[must_use]
     pub fn log(&self) -> Log {
-        Log::Server(self.servers.store.clone(), self.appended.clone())
+        Log::Server(self.servers.store.clone())
     }
 
     /// What the command path shows.

@@ -119,6 +119,13 @@ impl EventStore {
         follower.head.clone()
     }
 
+    /// How many events of the log after a position are in memory, once it is followed: all there are, unless there are
+    /// more than [`Options::ring_events`] or the log was not followed then. Positions say nothing of that, they count bytes.
+    #[must_use]
+    pub fn count_after(&self, position: Position) -> u64 {
+        self.shared.ring.count_after(position) as u64
+    }
+
     /// Asks the server whether it is there.
     ///
     /// # Errors

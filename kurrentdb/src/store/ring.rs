@@ -86,6 +86,12 @@ impl Ring {
         true
     }
 
+    /// How many events after a position the ring has; there are more when it begins later.
+    pub(super) fn count_after(&self, after: Position) -> usize {
+        let state = self.state();
+        state.events.len() - state.events.partition_point(|event| event.position <= after)
+    }
+
     /// Events after a position, at most `limit`; nothing when only the server can tell.
     pub(super) fn after(&self, after: Position, limit: usize) -> Option<Vec<Recorded>> {
         let state = self.state();
@@ -94,5 +100,31 @@ impl Ring {
         }
         let from = state.events.partition_point(|event| event.position <= after);
         Some(state.events.range(from..).take(limit).cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wallex_contracts::events::Log;
+
+    /// Events whose positions count bytes, as the server's do.
+    fn events(count: u64) -> Vec<Recorded> {
+        let mut log = Log::new("ring");
+        (1..=count).map(|number| Recorded { position: Position(number * 700), ..log.event("a") }).collect()
+    }
+
+    #[test]
+    fn what_comes_after_a_position_is_counted_in_events_as_far_as_the_ring_goes_back() {
+        let ring = Ring::new(3);
+        ring.begin(Position(0), 0);
+        assert_eq!(ring.count_after(Position(0)), 0);
+        for event in events(5) {
+            let commit = event.position.0;
+            assert!(ring.push(event, commit));
+        }
+        assert_eq!(ring.count_after(Position(3 * 700)), 2);
+        assert_eq!(ring.count_after(Position(5 * 700)), 0);
+        assert_eq!(ring.count_after(Position(0)), 3, "the ring holds no more");
     }
 }

@@ -130,12 +130,14 @@ async fn the_log_is_followed_through_a_restart_of_the_server() {
         append_in_the_end(&writer, &transferred).await;
         ledger.accept(&transferred);
 
+        let before = last;
         let Completion::Done(log) = log(&writer, last).await else { panic!("the log cannot be read") };
         last = log[log.len() - 1].position;
         let grown = tokio::time::timeout(PATIENCE, head.wait_for(|head| *head >= last)).await;
         assert_eq!(*grown.expect("the hint comes").unwrap(), last);
         assert_eq!(events(&reader).await, ledger.events);
         assert!(reader.health().await.unwrap().following);
+        assert_eq!((reader.count_after(before), reader.count_after(last)), (4, 0), "events, not positions");
         if round == 0 {
             let stopped = server.take().expect("it runs");
             stopped.stop().await.unwrap();

@@ -84,8 +84,8 @@ pub(super) async fn metrics(service: &Service) -> Result<Response<Body>, Problem
     service.observe();
     let statistics = service.queries.statistics().await.map_err(reads::of_query)?;
     let oldest_unfed = reads::time_of_next(service, statistics.outbox_filled).await?;
-    let (end, now) = (service.log.position(), driver::now());
-    service.metrics.observe_lag(&PipelineLook { end, oldest_unfed, statistics, now });
+    let (unfed, now) = (service.log.count_after(statistics.outbox_filled), driver::now());
+    service.metrics.observe_lag(&PipelineLook { unfed, oldest_unfed, statistics, now });
     Ok(whole(StatusCode::OK, PROMETHEUS_TEXT, service.metrics.render()))
 }
 

@@ -10,7 +10,6 @@ use std::time::Instant;
 use hyper::StatusCode;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use wallex_core::id::Position;
 use wallex_core::node::PipelineStatus;
 use wallex_core::projector::Consumer;
 use wallex_core::time::Timestamp;
@@ -83,9 +82,9 @@ struct ProjectorMetrics {
 
 /// Where the log and the tables stood at one look.
 pub(super) struct PipelineLook {
-    /// The end of the log.
-    pub(super) end: Position,
-    /// When the first event happened that is not in the outbox yet.
+    /// Events of the log that are not in the outbox yet.
+    pub(super) unfed: u64,
+    /// When the first of them happened.
     pub(super) oldest_unfed: Option<Timestamp>,
     /// What the tables say.
     pub(super) statistics: Statistics,
@@ -262,9 +261,8 @@ impl Metrics {
 
     /// Takes over how far the pipeline is behind the log.
     pub(super) fn observe_lag(&self, look: &PipelineLook) {
-        let unfed = look.end.0.saturating_sub(look.statistics.outbox_filled.0);
         let oldest = look.statistics.outbox_oldest.or(look.oldest_unfed);
-        self.pipeline.outbox_lag_events.set((look.statistics.outbox_lag_events + unfed) as f64);
+        self.pipeline.outbox_lag_events.set((look.statistics.outbox_lag_events + look.unfed) as f64);
         self.pipeline.outbox_lag_seconds.set(oldest.map_or(0.0, |oldest| look.now.since(oldest).as_secs_f64()));
         for consumer in &look.statistics.consumers {
             let projector = match consumer.consumer {
@@ -275,7 +273,7 @@ impl Metrics {
                 Consumer::ReadModel => &self.pipeline.read_model,
                 Consumer::Ledger => &self.pipeline.ledger,
             };
-            projector.lag_events.set((consumer.lag_events + unfed) as f64);
+            projector.lag_events.set((consumer.lag_events + look.unfed) as f64);
             projector.dead_letters.set(consumer.dead_letters as f64);
         }
     }

@@ -1,11 +1,12 @@
 use super::*;
 use crate::database::queries::ConsumerStatistics;
+use wallex_core::id::Position;
 
 fn value(rendered: &str, series: &str) -> Option<f64> {
     rendered.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
 }
 
-fn look(end: u64, filled: u64) -> PipelineLook {
+fn look(unfed: u64) -> PipelineLook {
     let consumer = |consumer, lag_events| ConsumerStatistics {
         consumer,
         checkpoints: Vec::new(),
@@ -15,10 +16,10 @@ fn look(end: u64, filled: u64) -> PipelineLook {
         waiting: 0,
     };
     PipelineLook {
-        end: Position(end),
+        unfed,
         oldest_unfed: Some(Timestamp::from_micros(1_000_000)),
         statistics: Statistics {
-            outbox_filled: Position(filled),
+            outbox_filled: Position(100),
             outbox_lag_events: 3,
             outbox_oldest: None,
             consumers: vec![consumer(Consumer::Relay, 3), consumer(Consumer::Ledger, 5)],
@@ -60,7 +61,7 @@ fn every_figure_of_the_contract_is_there() {
 #[test]
 fn lag_counts_what_is_in_the_log_and_not_in_the_outbox_yet() {
     let metrics = Metrics::new();
-    metrics.observe_lag(&look(110, 100));
+    metrics.observe_lag(&look(10));
     let rendered = metrics.render();
     assert_eq!(value(&rendered, "outbox_lag_events"), Some(13.0));
     assert_eq!(value(&rendered, "outbox_lag_seconds"), Some(2.5));
