@@ -73,5 +73,3 @@ pub const PARTITIONS: u16 = 10;
 pub const DELIVERY_ATTEMPTS_MAX: u32 = 8;
 /// Wallets whose applied version a projector keeps in memory.
 pub const PROJECTED_VERSIONS_CACHED_MAX: usize = 262_144;
-/// Events that a projector holds back in memory behind dead letters or gaps, over all wallets.
-pub const HELD_EVENTS_MAX: usize = 16_384;

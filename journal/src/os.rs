@@ -29,18 +29,13 @@ pub struct OsFile(fs::File);
 pub struct OsLock(fs::File);
 
 impl OsStorage {
-    /// The directory at `path`, which is made when it is missing.
+    /// The directory at `path`, which is made when it is missing, with all that lead to it.
     ///
     /// # Errors
     /// What the file system says.
     pub fn create(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
-        if !path.is_dir() {
-            fs::create_dir_all(&path)?;
-            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                fs::File::open(parent)?.sync_all()?;
-            }
-        }
+        make_durably(&path)?;
         Self::existing(path)
     }
 
@@ -61,6 +56,25 @@ impl OsStorage {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Makes a directory and those above it that are missing. Each new name is synced in its parent: a directory that a power
+/// loss takes away would take everything in it.
+fn make_durably(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    make_durably(parent)?;
+    match fs::create_dir(path) {
+        // Somebody else was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made?,
+    }
+    fs::File::open(parent)?.sync_all()
 }
 
 impl Storage for OsStorage {
@@ -158,5 +172,29 @@ impl Lock for OsLock {
         let text = format!("{}\n{line}\n", std::process::id());
         self.0.set_len(0)?;
         self.0.write_all_at(text.as_bytes(), 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_directories_that_lead_to_a_new_one_are_made_and_none_is_made_twice() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("data/of/the/service");
+        for _ in 0..2 {
+            assert_eq!(OsStorage::create(&path).unwrap().path(), path);
+        }
+        assert!(path.is_dir());
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("data"), "a file").unwrap();
+        assert!(OsStorage::create(root.path().join("data/journal")).is_err());
+        assert!(OsStorage::create(root.path().join("data")).is_err());
+        assert_eq!(fs::read_to_string(root.path().join("data")).unwrap(), "a file");
     }
 }

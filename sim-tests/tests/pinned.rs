@@ -77,6 +77,11 @@ fn a_transfer_is_refused_on_what_held_of_both_wallets_at_one_moment() {
 }
 
 #[test]
+fn a_request_that_comes_twice_is_not_refused_while_the_other_one_may_be_heard() {
+    assert_passes_with(MANY_COMMANDS, 101_436, Preset::Storm, Topology::Production);
+}
+
+#[test]
 fn a_batch_that_is_taken_over_is_refused_on_what_held_at_one_moment() {
     assert_passes_with(MANY_COMMANDS, 35_763, Preset::Storm, Topology::Production);
 }

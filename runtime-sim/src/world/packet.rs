@@ -67,6 +67,8 @@ pub(super) enum Event {
         from: Lane,
         to: Lane,
         message: u64,
+        /// It comes once more, or came already.
+        twice: bool,
         packet: Packet,
     },
     /// A server gets round to what it was asked, unless it has started again since.

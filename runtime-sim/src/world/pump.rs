@@ -69,7 +69,7 @@ impl World {
                 continue;
             }
             match event {
-                Event::Deliver { from, to, message, packet } => self.deliver(from, to, message, packet),
+                Event::Deliver { from, to, message, twice, packet } => self.deliver(from, to, message, twice, packet),
                 Event::Serve { server, epoch, from, packet } => self.serve(server, epoch, from, packet),
                 Event::Wake(lane) => self.nudge(lane),
                 Event::Fault(number) => self.inflict(number),
@@ -86,13 +86,13 @@ impl World {
         boots
     }
 
-    fn deliver(&mut self, from: Lane, to: Lane, message: u64, packet: Packet) {
+    fn deliver(&mut self, from: Lane, to: Lane, message: u64, twice: bool, packet: Packet) {
         let name = packet.name();
         self.step(to, Kind::Deliver, Some(from), message, &(), || named(name));
         match to {
             Lane::Client(_) => self.put(to, packet),
             Lane::Instance(me) => self.reach(from, me, packet),
-            Lane::EventStore | Lane::Database | Lane::Broker | Lane::Leases => self.arrive(from, to, packet),
+            Lane::EventStore | Lane::Database | Lane::Broker | Lane::Leases => self.arrive(from, to, twice, packet),
         }
     }
 }

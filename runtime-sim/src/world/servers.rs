@@ -116,15 +116,15 @@ fn writes_rows(effect: &Effect) -> bool {
 }
 
 impl World {
-    /// A packet has come to a server.
-    pub(super) fn arrive(&mut self, from: Lane, to: Lane, packet: Packet) {
+    /// A packet has come to a server. Whoever asks twice is not told that nobody listens: the other may be heard.
+    pub(super) fn arrive(&mut self, from: Lane, to: Lane, twice: bool, packet: Packet) {
         let Some(server) = server_of(to) else { return };
         // What is inside a process is asked by its present life alone: a dead one asks nothing any more.
         if self.embedded() && packet.asked_by() != self.slots[0].life {
             return;
         }
         if !self.servers.is_up(server) {
-            let told = self.service.percent(REFUSED_PERCENT);
+            let told = self.service.percent(REFUSED_PERCENT) && !twice;
             if let Packet::Perform { life, effect, .. } = &packet
                 && let (Some((effect, _)), true) = (completing(effect), told)
             {

@@ -266,12 +266,13 @@ impl World {
         match fate {
             Fate::Lost => self.step(from, Kind::Drop, Some(to), message, &(), || named(name)),
             Fate::Arrives(after, repeat) => {
+                let twice = repeat.is_some();
                 if let Some(again) = repeat {
                     self.step(from, Kind::Duplicate, Some(to), message, &again, || named(name));
                     let packet = packet.clone();
-                    self.at(now + again, Event::Deliver { from, to, message, packet });
+                    self.at(now + again, Event::Deliver { from, to, message, twice, packet });
                 }
-                self.at(now + after, Event::Deliver { from, to, message, packet });
+                self.at(now + after, Event::Deliver { from, to, message, twice, packet });
             }
         }
     }
