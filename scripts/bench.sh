@@ -5,8 +5,8 @@
 #   ./scripts/bench.sh --quick      the same with short runs, to see that it works; the figures are rough
 #   ./scripts/bench.sh --scale      start-up and memory with a million wallets and ten million events
 #   ./scripts/bench.sh --production the production profile with all its servers under `wallex load` (bench/production.sh)
-#   ./scripts/bench.sh --publish    also writes docs/performance.json, docs/performance.svg and the tables in
-#                                   docs/PERFORMANCE.md
+#   ./scripts/bench.sh --publish    comparison and scale, and writes docs/performance.json, docs/performance.svg and the
+#                                   tables in docs/PERFORMANCE.md
 #   ./scripts/bench.sh --only=machine,in-process,empty,wallex,postgres     some of these only
 #   ./scripts/bench.sh --no-build   with the programs that were built before
 #
@@ -209,15 +209,20 @@ report=("$TARGET/report" "$BENCH_DIR/results.jsonl" --out "${CARGO_TARGET_DIR:-$
 report+=(--load-before "$load")
 if [ "$publish" = true ]; then report+=(--publish docs); fi
 
-if [ "$scale" = true ]; then
-    . "$BENCH_SCRIPTS/scale.sh"
-    measure_scale
-else
+if [ "$scale" = false ]; then
     "$TARGET/disk" "$BENCH_DIR" >>"$BENCH_DIR/results.jsonl"
     if with machine; then machine; fi
     if with in-process; then in_process; fi
     compare
     "$TARGET/disk" "$BENCH_DIR" >>"$BENCH_DIR/results.jsonl"
+fi
+if [ "$scale" = true ] || [ "$publish" = true ]; then
+    stop "${wallex_pid:-}"
+    stop "${empty_pid:-}"
+    postgres_down
+    wallex_pid="" empty_pid=""
+    . "$BENCH_SCRIPTS/scale.sh"
+    measure_scale
 fi
 
 "${report[@]}"
