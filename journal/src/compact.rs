@@ -10,11 +10,11 @@ use std::sync::atomic::Ordering;
 use foldhash::fast::FixedState;
 use wallex_core::command::KeyHash;
 use wallex_core::event::Event;
-use wallex_core::id::{Position, WalletId};
+use wallex_core::id::{EventId, Position, WalletId};
 use wallex_core::time::Timestamp;
 use wallex_core::wallet::Wallet;
 
-use crate::block::{WALLET_STREAM, Write};
+use crate::block::{StoredEvent, WALLET_STREAM, Write};
 use crate::error::{During, JournalError};
 use crate::frame::Frame;
 use crate::keys::KeyEntry;
@@ -35,11 +35,48 @@ struct Since {
     last_frame: Option<Place>,
 }
 
-/// The newest event of a wallet, and its first when that is among them.
+/// The newest event of a wallet, and what its first made when that is among them.
 #[derive(Debug)]
 struct Change {
     created: Option<Wallet>,
-    newest: Event,
+    newest: Newest,
+}
+
+/// An event as stored. It is decoded when it turns out to be the last of its wallet: most are not.
+#[derive(Debug)]
+struct Newest {
+    id: EventId,
+    position: Position,
+    /// Kind, data and metadata, one after the other.
+    bytes: Vec<u8>,
+    kind_length: usize,
+    data_length: usize,
+}
+
+impl Newest {
+    fn of(event: &StoredEvent<'_>, position: Position) -> Self {
+        let mut newest = Self { id: event.id, position, bytes: Vec::new(), kind_length: 0, data_length: 0 };
+        newest.become_that(event, position);
+        newest
+    }
+
+    fn become_that(&mut self, event: &StoredEvent<'_>, position: Position) {
+        (self.id, self.position) = (event.id, position);
+        (self.kind_length, self.data_length) = (event.kind.len(), event.data.len());
+        self.bytes.clear();
+        self.bytes.extend_from_slice(event.kind.as_bytes());
+        self.bytes.extend_from_slice(event.data);
+        self.bytes.extend_from_slice(event.metadata);
+    }
+
+    fn decode(&self) -> Result<Event, JournalError> {
+        let (kind, rest) = self.bytes.split_at(self.kind_length);
+        let (data, metadata) = rest.split_at(self.data_length);
+        // It was text when it was taken in.
+        let kind = std::str::from_utf8(kind).unwrap_or_default();
+        let decoded = StoredEvent { id: self.id, flags: 0, kind, data, metadata }.decode();
+        decoded.map_err(|source| JournalError::Unreadable { position: self.position, source })
+    }
 }
 
 /// Writes a snapshot of everything that is durable now. Nothing when there is nothing new.
@@ -147,25 +184,25 @@ impl Since {
         let read = |nth: u32| {
             let missing = Err(Malformed("an append has fewer events than it says"));
             let event = write.events().nth(nth as usize).unwrap_or(missing).map_err(malformed)?;
-            let position = Position(position + u64::from(nth));
-            event.decode().map_err(|source| JournalError::Unreadable { position, source })
+            Ok::<_, JournalError>((event, Position(position + u64::from(nth))))
         };
-        let newest = read(write.count - 1)?;
+        let (newest, at) = read(write.count - 1)?;
+        let name = &write.stream[WALLET_STREAM.len()..];
+        if let Some(change) = self.wallets.get_mut(name) {
+            change.newest.become_that(&newest, at);
+            return Ok(());
+        }
         let created = match write.first_version {
             1 => {
-                let first = read(0)?;
-                Wallet::check(None, &first)
-                    .map_err(|source| JournalError::Inconsistent { position: Position(position), source })?;
+                let (first, at) = read(0)?;
+                let first = first.decode().map_err(|source| JournalError::Unreadable { position: at, source })?;
+                Wallet::check(None, &first).map_err(|source| JournalError::Inconsistent { position: at, source })?;
                 Some(Wallet::apply(None, &first))
             }
             _ => None,
         };
-        match self.wallets.get_mut(&newest.wallet_id) {
-            Some(change) => change.newest = newest,
-            None => {
-                self.wallets.insert(newest.wallet_id.clone(), Change { created, newest });
-            }
-        }
+        let wallet = WalletId::parse(name).map_err(|_| malformed(Malformed("a stream's name is no wallet's")))?;
+        self.wallets.insert(wallet, Change { created, newest: Newest::of(&newest, at) });
         Ok(())
     }
 
@@ -217,9 +254,9 @@ impl Since {
 impl Change {
     fn state(&self, old: Option<&Wallet>) -> Result<Wallet, JournalError> {
         let base = old.or(self.created.as_ref()).ok_or_else(|| {
-            let reason = format!("it does not know wallet {}, which has later events", self.newest.wallet_id);
+            let reason = format!("it does not know the wallet of event {}", self.newest.id);
             JournalError::damaged("the snapshot", 0, reason)
         })?;
-        Ok(base.as_of(&self.newest))
+        Ok(base.as_of(&self.newest.decode()?))
     }
 }

@@ -24,6 +24,7 @@ use crate::flight::FlightRecorder;
 use crate::layout;
 use crate::leases::LeaseTable;
 use crate::log::Log;
+use crate::priority;
 use crate::profile::{StartError, core_config, random_seed};
 
 /// How often the upkeep thread looks for work.
@@ -171,6 +172,7 @@ fn start_upkeep(
     stop: Arc<AtomicBool>,
 ) -> io::Result<JoinHandle<()>> {
     let work = move || {
+        priority::step_back();
         let mut troubled = false;
         while !stop.load(Ordering::Acquire) {
             let snapshot = if maintenance.events_since_snapshot() >= snapshot_every {

@@ -77,6 +77,11 @@ fn a_transfer_is_refused_on_what_held_of_both_wallets_at_one_moment() {
 }
 
 #[test]
+fn a_batch_that_is_taken_over_names_the_wallet_that_was_missing_first() {
+    assert_passes_with(MANY_COMMANDS, 112_080, Preset::Storm, Topology::Production);
+}
+
+#[test]
 fn a_request_that_comes_twice_is_not_refused_while_the_other_one_may_be_heard() {
     assert_passes_with(MANY_COMMANDS, 101_436, Preset::Storm, Topology::Production);
 }

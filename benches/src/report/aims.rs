@@ -3,8 +3,8 @@
 //! They are for two processors, durable, with the load generator on the same machine. What counts is the ratio within
 //! one run.
 
-use super::{Document, Measurement};
 use super::table::grouped;
+use super::{Document, Measurement};
 
 /// One aim.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,7 +119,10 @@ fn projections(document: &Document) -> Vec<Aim> {
         let lag = one.projection.as_ref()?;
         let seconds = lag.lag_events_max as f64 / (one.per_second * EVENTS_PER_TRANSFER);
         let scenario = one.scenario.replace('_', " ");
-        Some((seconds, format!("{scenario}, {} connections, {} events", one.connections, grouped(lag.lag_events_max as f64))))
+        Some((
+            seconds,
+            format!("{scenario}, {} connections, {} events", one.connections, grouped(lag.lag_events_max as f64)),
+        ))
     };
     let singles = document.measurements.iter().filter(|one| !one.scenario.starts_with("batch"));
     let lag = singles.filter_map(behind).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(seconds, place)| Aim {

@@ -206,8 +206,7 @@ impl CommandMachine {
                 Decided::Refused(Rejection::RefusedEarlier { wallet_id: operation.subject().clone() })
             }
             Ok(events) => Decided::Accepted(events),
-            // What is missing now was missing then; any other reason must have held of both wallets at one moment.
-            Err(rejection) if !matches!(rejection, Rejection::WalletNotFound { .. }) && spans(operation, found) => {
+            Err(rejection) if spans(operation, found) && !held_then(&rejection, operation, found) => {
                 Decided::Refused(Rejection::RefusedEarlier { wallet_id: operation.subject().clone() })
             }
             Err(rejection) => Decided::Refused(rejection),
@@ -310,4 +309,12 @@ fn spans(operation: &Operation, found: &[Event]) -> bool {
     let is_taken_back = |wallet: &&WalletId| found.iter().any(|event| event.wallet_id == **wallet);
     let wallets = operation.wallets();
     wallets.iter().any(is_taken_back) && !wallets.iter().all(is_taken_back)
+}
+
+/// Whether an operation that spans two moments was refused for the same reason at the first: what is missing now was
+/// missing then. But a destination that was missing then is only the reason when the source was there, and that may have
+/// been created since. Any other reason rests on both wallets.
+fn held_then(rejection: &Rejection, operation: &Operation, found: &[Event]) -> bool {
+    let Rejection::WalletNotFound { wallet_id } = rejection else { return false };
+    wallet_id == operation.subject() || !found.iter().any(|event| event.wallet_id == *wallet_id)
 }

@@ -216,3 +216,32 @@ fn what_a_batch_had_refused_is_refused_again_only_on_what_held_at_one_moment() {
     let Ok(Success::Batch(results)) = world.outcome(retry) else { panic!("{:?}", world.answers) };
     assert!(matches!(&results[..], [Ok(_), Err(Rejection::RefusedEarlier { .. })]), "{results:?}");
 }
+
+#[test]
+fn a_destination_that_a_batch_created_itself_is_missing_again_only_when_the_source_was_there() {
+    let operations = || vec![transfer("c", "n", "5"), transfer("n", "c", "5"), create("n", "1")];
+    let missing = |world: &World, retry| {
+        let Ok(Success::Batch(results)) = world.outcome(retry) else { panic!("{:?}", world.answers) };
+        let named = |result: &Result<Success, Rejection>| match result {
+            Err(Rejection::WalletNotFound { wallet_id }) => Some(wallet_id.to_string()),
+            Ok(_) | Err(_) => None,
+        };
+        results.iter().map(named).collect::<Vec<_>>()
+    };
+    for (source_is_created_meanwhile, first_names) in [(true, None), (false, Some("c".to_owned()))] {
+        let mut world = wallets();
+        batch(&mut world, operations());
+        let Effect::Append(_, append) = until(&mut world, is_append) else { panic!() };
+        assert_eq!(world.append(&append), Completion::Done(()));
+        world.restart(shared());
+        world.pass(shared().takeover_after * 2);
+        if source_is_created_meanwhile {
+            world.submit(create("c", "9"));
+            world.settle();
+        }
+        let retry = batch(&mut world, operations());
+        world.settle();
+        // The first attempt named the source, whatever it could say of the destination.
+        assert_eq!(missing(&world, retry), [first_names, Some("n".to_owned()), None]);
+    }
+}
