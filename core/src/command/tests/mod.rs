@@ -3,11 +3,13 @@
 // Tests pick out the effects they are about.
 #![allow(clippy::wildcard_enum_match_arm)]
 
+mod books;
 mod faults;
 mod gathering;
 mod group_commit;
 mod idempotency;
 mod model;
+mod prediction;
 mod sleepers;
 mod takeover;
 mod world;
