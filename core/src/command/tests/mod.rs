@@ -10,6 +10,7 @@ mod group_commit;
 mod idempotency;
 mod model;
 mod prediction;
+mod sequences;
 mod sleepers;
 mod takeover;
 mod world;
