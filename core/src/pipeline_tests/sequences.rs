@@ -90,25 +90,32 @@ fn the_relay_reads_its_progress_then_the_outbox_publishes_and_moves_its_checkpoi
 }
 
 #[test]
-fn the_relay_takes_what_the_feeder_wrote_without_reading_it_back() {
+fn the_relay_publishes_what_the_feeder_wrote_without_reading_it_back() {
     let mut world = world(true, true, false);
-    world.log = recorded(&[event("a", 1)]);
-    let (events, at) = (Arc::new(world.log.clone()), world.now);
     assert_eq!(
         effects_within(&mut world, Duration::ZERO),
         [
             Effect::LoadFeederCheckpoint(EffectId(9)),
             Effect::ReadLog { effect: EffectId(17), after: Position(0), limit: LIMIT },
+            Effect::LoadRelayProgress(EffectId(10)),
+            Effect::ReadOutbox { effect: EffectId(18), after: Position(0), limit: LIMIT },
+        ]
+    );
+    world.happen("a");
+    let (events, at) = (Arc::new(world.log.clone()), world.now);
+    assert_eq!(
+        effects_within(&mut world, Duration::ZERO),
+        [
+            Effect::ReadLog { effect: EffectId(25), after: Position(0), limit: LIMIT },
             Effect::WriteOutbox {
-                effect: EffectId(25),
+                effect: EffectId(33),
                 expected: Position(0),
                 events: Arc::clone(&events),
                 checkpoint: Position(1),
             },
-            Effect::LoadRelayProgress(EffectId(10)),
-            Effect::Publish(EffectId(18), events),
+            Effect::Publish(EffectId(26), events),
             Effect::MarkPublished {
-                effect: EffectId(26),
+                effect: EffectId(34),
                 expected: Position(0),
                 checkpoint: Position(1),
                 at,
@@ -151,15 +158,7 @@ fn projector_effects(
         Effect::LoadProgress { effect: progress, consumer, partitions },
         Effect::Fetch { effect: fetch, consumer, after: before, limit: LIMIT },
         Effect::LoadVersions { effect: versions, consumer, wallets },
-        Effect::Project {
-            effect: project,
-            consumer,
-            changes,
-            checkpoints,
-            held: Vec::new(),
-            released: Vec::new(),
-            at,
-        },
+        Effect::Project { effect: project, consumer, changes, checkpoints, held: Vec::new(), released: Vec::new(), at },
         Effect::Fetch { effect: again, consumer, after, limit: LIMIT },
     ]
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::wildcard_enum_match_arm)]
 
 mod books;
+mod every_step;
 mod faults;
 mod gathering;
 mod group_commit;

@@ -27,7 +27,7 @@ enum Step {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Fate {
+pub(super) enum Fate {
     Honest,
     /// It happens, and the answer is lost.
     LostAnswer,
@@ -86,7 +86,7 @@ fn answered(effect: &Effect, fate: Fate) -> Input {
 }
 
 /// What an effect's completion looks like under a fate.
-fn complete(world: &mut World, effect: Effect, fate: Fate) -> Option<Input> {
+pub(super) fn complete(world: &mut World, effect: Effect, fate: Fate) -> Option<Input> {
     if matches!(effect, Effect::Reply { .. } | Effect::Unlease(_) | Effect::ReleaseKeys(_)) {
         return world.perform(effect);
     }
@@ -111,7 +111,7 @@ fn cents(money: crate::money::Money) -> i64 {
 }
 
 /// Folds the store's log without the engine: balances, versions, effects by command.
-fn check_log(world: &World) -> BTreeMap<String, i64> {
+pub(super) fn check_log(world: &World) -> BTreeMap<String, i64> {
     let mut balances = BTreeMap::new();
     let mut by_command: BTreeMap<String, (i64, usize, bool)> = BTreeMap::new();
     let mut ids = std::collections::BTreeSet::new();

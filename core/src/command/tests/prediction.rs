@@ -136,12 +136,9 @@ fn operation(order: &Order) -> Operation {
         Order::Debit { name, amount: sum } => {
             Operation::Debit(Debit { wallet_id: wallet(name), amount: amount(sum), description: None })
         }
-        Order::Transfer { from, to, amount: sum } => Operation::Transfer(Transfer {
-            from: wallet(from),
-            to: wallet(to),
-            amount: amount(sum),
-            description: None,
-        }),
+        Order::Transfer { from, to, amount: sum } => {
+            Operation::Transfer(Transfer { from: wallet(from), to: wallet(to), amount: amount(sum), description: None })
+        }
     }
 }
 

@@ -88,11 +88,8 @@ fn a_keyed_transfer_reserves_leases_loads_appends_replies_stores_its_answer_and_
         created_at: now,
         updated_at: now,
     };
-    let write = |name: &str, event: Event| StreamWrite {
-        wallet: wallet(name),
-        expected: Version(1),
-        events: vec![event],
-    };
+    let write =
+        |name: &str, event: Event| StreamWrite { wallet: wallet(name), expected: Version(1), events: vec![event] };
     let debited = event("a", 0, "6", Fact::Debited { transfer: leg("b") });
     let credited = event("b", 1, "5", Fact::Credited { transfer: leg("a") });
     let answer = FinalAnswer {
@@ -114,10 +111,7 @@ fn a_keyed_transfer_reserves_leases_loads_appends_replies_stores_its_answer_and_
             Effect::Lease { effect: EffectId(16), wallets: vec![wallet("a"), wallet("b")], until: now.plus(LEASE) },
             Effect::Load(
                 EffectId(24),
-                vec![
-                    Load { wallet: wallet("b"), known: Version(0) },
-                    Load { wallet: wallet("a"), known: Version(0) },
-                ],
+                vec![Load { wallet: wallet("b"), known: Version(0) }, Load { wallet: wallet("a"), known: Version(0) },],
             ),
             Effect::Append(
                 EffectId(32),
