@@ -115,19 +115,35 @@ impl World {
     fn recover(&mut self, late: Vec<Input>) {
         self.poison.clear();
         self.granted = true;
-        self.run(40);
+        self.run(60);
         for input in late {
             self.node.handle(self.now, input);
         }
+        self.run(10);
+        // Before anything else happens that would put right what was left.
+        self.assert_caught_up();
         // What the broker has lost shows as a gap when a later event comes.
         let gaps: BTreeSet<_> = std::mem::take(&mut self.lost).into_iter().map(|(wallet, _)| wallet).collect();
         gaps.iter().for_each(|wallet| self.happen(wallet.as_str()));
         self.run(20);
         self.retry_all();
         self.run(60);
+        self.assert_caught_up();
         self.assert_converged(&[]);
         self.assert_published(&gaps);
         assert!(self.held.is_empty(), "INV-11: {:?}", self.held);
+    }
+
+    /// INV-06 for the outbox; and every checkpoint in a store is at the end of what there is.
+    fn assert_caught_up(&self) {
+        let end = Position(self.log.len() as u64);
+        assert_eq!((self.outbox.len(), self.feeder, self.relay), (self.log.len(), end, end), "INV-06");
+        for consumer in [Consumer::ReadModel, Consumer::Ledger] {
+            for message in &self.topic {
+                let offset = self.offsets.get(&(consumer, message.partition)).copied().unwrap_or(0);
+                assert!(offset >= message.offset, "INV-06: {consumer:?} is at {offset}, before {}", message.offset);
+            }
+        }
     }
 
     /// INV-06 for the topic, and its order: a wallet's versions come one after the other, however often they come.
