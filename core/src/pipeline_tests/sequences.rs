@@ -126,19 +126,17 @@ fn the_relay_publishes_what_the_feeder_wrote_without_reading_it_back() {
     );
 }
 
-/// A world whose topic has three messages of two wallets, in one consumer's partitions.
-fn topic_for(consumer: Consumer) -> (World, Vec<(u16, u64)>, Vec<(u16, u64, u64)>) {
+/// A world whose topic has three messages of two wallets, in one consumer's partitions; and the checkpoints to be written.
+fn topic_for(consumer: Consumer) -> (World, Vec<(u16, u64, u64)>) {
     let mut world = world(false, false, true);
     world.log = recorded(&[event("a", 1), event("b", 1), event("a", 2)]);
     world.topic = world.log.iter().map(|one| message_of(one.position, one.event.clone())).collect();
     let [a, b] = ["a", "b"].map(|name| partition_of(&WalletId::parse(name).unwrap()));
     assert_ne!(a, b, "each wallet has a partition of its own");
     world.node.handle(world.now, Input::PartitionsAssigned(consumer, vec![a, b]));
-    let mut partitions = vec![(a, 0), (b, 0)];
-    partitions.sort_unstable();
     let mut checkpoints = vec![(a, 0, 3), (b, 0, 2)];
     checkpoints.sort_unstable();
-    (world, partitions, checkpoints)
+    (world, checkpoints)
 }
 
 /// What a projector does from its start until it looks at an idle topic, with the rows that it writes.
@@ -147,12 +145,12 @@ fn projector_effects(
     ids: [u64; 5],
     changes: Projection,
     at: Timestamp,
-    before: Vec<(u16, u64)>,
     checkpoints: Vec<(u16, u64, u64)>,
 ) -> Vec<Effect> {
     let [progress, fetch, versions, project, again] = ids.map(EffectId);
     let wallets = ["a", "b"].map(|name| WalletId::parse(name).unwrap()).to_vec();
-    let partitions = before.iter().map(|(partition, _)| *partition).collect();
+    let partitions = checkpoints.iter().map(|(partition, ..)| *partition).collect();
+    let before = checkpoints.iter().map(|(partition, expected, _)| (*partition, *expected)).collect();
     let after = checkpoints.iter().map(|(partition, _, offset)| (*partition, *offset)).collect();
     vec![
         Effect::LoadProgress { effect: progress, consumer, partitions },
@@ -169,7 +167,7 @@ fn usd(digits: &str) -> Money {
 
 #[test]
 fn the_read_models_projector_loads_its_progress_fetches_guards_and_writes_one_row_for_each_wallet() {
-    let (mut world, before, checkpoints) = topic_for(Consumer::ReadModel);
+    let (mut world, checkpoints) = topic_for(Consumer::ReadModel);
     let row = |name: &str, version: u64| {
         WalletChange::Insert(Wallet {
             id: WalletId::parse(name).unwrap(),
@@ -183,7 +181,7 @@ fn the_read_models_projector_loads_its_progress_fetches_guards_and_writes_one_ro
     };
     let changes = Projection::ReadModel(vec![row("a", 2), row("b", 1)]);
     let ids = [11, 19, 27, 35, 43];
-    let expected = projector_effects(Consumer::ReadModel, ids, changes, world.now, before, checkpoints.clone());
+    let expected = projector_effects(Consumer::ReadModel, ids, changes, world.now, checkpoints.clone());
     assert_eq!(effects_within(&mut world, ONE_LOOK), expected);
     let written: Vec<_> = world.offsets.iter().map(|((_, partition), offset)| (*partition, 0, *offset)).collect();
     assert_eq!(written, checkpoints);
@@ -191,7 +189,7 @@ fn the_read_models_projector_loads_its_progress_fetches_guards_and_writes_one_ro
 
 #[test]
 fn the_ledgers_projector_loads_its_progress_fetches_guards_and_writes_one_entry_for_each_event() {
-    let (mut world, before, checkpoints) = topic_for(Consumer::Ledger);
+    let (mut world, checkpoints) = topic_for(Consumer::Ledger);
     let entry = |name: &str, version: u64, kind: EntryKind| LedgerEntry {
         event_id: event(name, version).event_id,
         wallet_id: WalletId::parse(name).unwrap(),
@@ -211,7 +209,7 @@ fn the_ledgers_projector_loads_its_progress_fetches_guards_and_writes_one_entry_
         vec![entry("a", 1, EntryKind::Create), entry("b", 1, EntryKind::Create), entry("a", 2, EntryKind::Credit)];
     let ids = [12, 20, 28, 36, 44];
     let changes = Projection::Ledger(entries);
-    let expected = projector_effects(Consumer::Ledger, ids, changes, world.now, before, checkpoints.clone());
+    let expected = projector_effects(Consumer::Ledger, ids, changes, world.now, checkpoints.clone());
     assert_eq!(effects_within(&mut world, ONE_LOOK), expected);
     let written: Vec<_> = world.offsets.iter().map(|((_, partition), offset)| (*partition, 0, *offset)).collect();
     assert_eq!(written, checkpoints);
