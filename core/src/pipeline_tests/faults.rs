@@ -1,5 +1,5 @@
-//! Every effect of the pipeline may come to anything: it happens or not, and its completion tells, is unknown, comes twice,
-//! late or never. Whatever came before, the rows are the same in the end (INV-06, INV-08, INV-10).
+//! Every effect of the pipeline may come to anything: it happens or not, and its completion tells, is unknown, comes
+//! twice, late or never. Whatever came before, the rows are the same in the end (INV-06, INV-08, INV-10).
 
 use proptest::prelude::*;
 
@@ -159,8 +159,8 @@ impl World {
     }
 }
 
-/// A day in the life of the pipeline, in which each of its effects occurs: a dead letter and a retry for every consumer, and
-/// a gap on the topic.
+/// A day in the life of the pipeline, in which each of its effects occurs: a dead letter and a retry for every consumer,
+/// and a gap on the topic.
 fn day(complete: &mut impl FnMut(&mut World, Effect) -> Vec<Input>) -> World {
     let mut world = World::with(Config { leadership: true, ..config() });
     let wallet = |name: &str| WalletId::parse(name).unwrap();

@@ -126,7 +126,8 @@ fn the_relay_publishes_what_the_feeder_wrote_without_reading_it_back() {
     );
 }
 
-/// A world whose topic has three messages of two wallets, in one consumer's partitions; and the checkpoints to be written.
+/// A world whose topic has three messages of two wallets, in one consumer's partitions; and the checkpoints to be
+/// written.
 fn topic_for(consumer: Consumer) -> (World, Vec<(u16, u64, u64)>) {
     let mut world = world(false, false, true);
     world.log = recorded(&[event("a", 1), event("b", 1), event("a", 2)]);

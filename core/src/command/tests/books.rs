@@ -1,7 +1,7 @@
 //! The books of a naive bank: what every command must come to, worked out on plain integers.
 //!
-//! They share nothing with the engine, neither arithmetic nor types: a sum is a number of thousandths, wallets and stored
-//! answers are maps, and an answer is text and numbers.
+//! They share nothing with the engine, neither arithmetic nor types: a sum is a number of thousandths, wallets and
+//! stored answers are maps, and an answer is text and numbers.
 
 use std::collections::BTreeMap;
 

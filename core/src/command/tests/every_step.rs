@@ -1,5 +1,6 @@
 //! A keyed transfer in which every single effect, one after the other, comes to anything: it happens or not, and its
-//! completion tells, is unknown, comes twice, late or never. The money moves once, and a repeat finds out what happened.
+//! completion tells, is unknown, comes twice, late or never. The money moves once, and a repeat finds out what
+//! happened.
 
 use std::collections::BTreeSet;
 

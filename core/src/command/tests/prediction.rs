@@ -1,5 +1,5 @@
-//! Random commands one after the other, without faults: the books say beforehand what each of them comes to, to the digit,
-//! the version and the code of the refusal (INV-01, 02, 03, 05).
+//! Random commands one after the other, without faults: the books say beforehand what each of them comes to, to the
+//! digit, the version and the code of the refusal (INV-01, 02, 03, 05).
 
 use std::collections::BTreeSet;
 
