@@ -159,8 +159,8 @@ impl World {
     }
 }
 
-/// A day in the life of the pipeline, in which each of its effects occurs: a dead letter and a retry for every consumer,
-/// and a gap on the topic.
+/// A day in the life of the pipeline, in which each of its effects occurs: a dead letter and a retry for every
+/// consumer, and a gap on the topic.
 fn day(complete: &mut impl FnMut(&mut World, Effect) -> Vec<Input>) -> World {
     let mut world = World::with(Config { leadership: true, ..config() });
     let wallet = |name: &str| WalletId::parse(name).unwrap();
