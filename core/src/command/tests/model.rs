@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::world::*;
 use crate::command::Answer;
+use crate::config::Config;
 use crate::effect::{Completion, Effect, Failure, FailureKind, Input};
 use crate::event::Fact;
 use crate::wallet::Operation;
@@ -26,7 +27,7 @@ enum Step {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Fate {
+pub(super) enum Fate {
     Honest,
     /// It happens, and the answer is lost.
     LostAnswer,
@@ -34,6 +35,8 @@ enum Fate {
     LostRequest,
     Failed,
     Never,
+    /// Of the wallets of a lease, some are held by somebody else: one bit for each.
+    Denied(u8),
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -50,7 +53,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 fn step() -> impl Strategy<Value = Step> {
     let fate = prop_oneof![
         12 => Just(Fate::Honest), 1 => Just(Fate::LostAnswer), 1 => Just(Fate::LostRequest), 1 => Just(Fate::Failed),
-        1 => Just(Fate::Never),
+        1 => Just(Fate::Never), 1 => any::<u8>().prop_map(Fate::Denied),
     ];
     prop_oneof![
         4 => (operation(), prop::option::of(0_u8..12)).prop_map(|(operation, key)| Step::Submit(operation, key)),
@@ -60,39 +63,46 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What an effect's completion looks like under a fate.
-fn complete(world: &mut World, effect: Effect, fate: Fate) -> Option<Input> {
-    if matches!(effect, Effect::Reply { .. }) {
-        return None;
+/// A completion that says nothing of the outcome, or that nothing was done.
+fn said<T>(fate: Fate) -> Completion<T> {
+    let reason = "away".to_owned();
+    match fate {
+        Fate::Failed => Completion::Failed(Failure { kind: FailureKind::Unavailable, reason }),
+        Fate::Honest | Fate::LostAnswer | Fate::LostRequest | Fate::Never | Fate::Denied(_) => Completion::Unknown,
     }
-    if matches!(effect, Effect::Unlease(_) | Effect::ReleaseKeys(_)) {
+}
+
+/// That completion as the input that an effect waits for.
+fn answered(effect: &Effect, fate: Fate) -> Input {
+    match effect {
+        Effect::Append(id, _) => Input::Appended(*id, said(fate)),
+        Effect::Lease { effect, .. } => Input::Leased(*effect, said(fate)),
+        Effect::Load(id, _) => Input::Loaded(*id, said(fate)),
+        Effect::Reserve(id, _) => Input::Reserved(*id, said(fate)),
+        Effect::StoreAnswers(id, _) => Input::AnswersStored(*id, said(fate)),
+        Effect::FindCommand { effect, .. } => Input::Found(*effect, said(fate)),
+        other => panic!("nothing waits for {other:?}"),
+    }
+}
+
+/// What an effect's completion looks like under a fate.
+pub(super) fn complete(world: &mut World, effect: Effect, fate: Fate) -> Option<Input> {
+    if matches!(effect, Effect::Reply { .. } | Effect::Unlease(_) | Effect::ReleaseKeys(_)) {
         return world.perform(effect);
     }
-    let lost = effect.clone();
-    let unknown = |effect: Effect| match effect {
-        Effect::Append(id, _) => Some(Input::Appended(id, Completion::Unknown)),
-        Effect::Load(id, _) => Some(Input::Loaded(id, Completion::Unknown)),
-        Effect::Reserve(id, _) => Some(Input::Reserved(id, Completion::Unknown)),
-        Effect::StoreAnswers(id, _) => Some(Input::AnswersStored(id, Completion::Unknown)),
-        Effect::FindCommand { effect, .. } => Some(Input::Found(effect, Completion::Unknown)),
-        _ => None,
-    };
-    match fate {
-        Fate::Honest => world.perform(effect),
-        Fate::LostAnswer => {
+    match (fate, &effect) {
+        (Fate::Denied(bits), Effect::Lease { effect, wallets, .. }) => {
+            let granted = (0..wallets.len()).map(|at| bits >> (at % 8) & 1 == 1).collect();
+            Some(Input::Leased(*effect, Completion::Done(granted)))
+        }
+        (Fate::Honest | Fate::Denied(_), _) => world.perform(effect),
+        (Fate::LostAnswer, _) => {
+            let lost = answered(&effect, fate);
             world.perform(effect);
-            unknown(lost)
+            Some(lost)
         }
-        Fate::LostRequest => unknown(lost),
-        Fate::Failed => {
-            let failure = Failure { kind: FailureKind::Unavailable, reason: "away".to_owned() };
-            match lost {
-                Effect::Append(id, _) => Some(Input::Appended(id, Completion::Failed(failure))),
-                Effect::Load(id, _) => Some(Input::Loaded(id, Completion::Failed(failure))),
-                other => unknown(other),
-            }
-        }
-        Fate::Never => None,
+        (Fate::LostRequest | Fate::Failed, _) => Some(answered(&effect, fate)),
+        (Fate::Never, _) => None,
     }
 }
 
@@ -101,7 +111,7 @@ fn cents(money: crate::money::Money) -> i64 {
 }
 
 /// Folds the store's log without the engine: balances, versions, effects by command.
-fn check_log(world: &World) -> BTreeMap<String, i64> {
+pub(super) fn check_log(world: &World) -> BTreeMap<String, i64> {
     let mut balances = BTreeMap::new();
     let mut by_command: BTreeMap<String, (i64, usize, bool)> = BTreeMap::new();
     let mut ids = std::collections::BTreeSet::new();
@@ -154,7 +164,7 @@ fn check_answers(world: &World, submitted: &[(u64, Option<u8>)]) {
     }
 }
 
-fn run(config: &crate::config::Config, steps: Vec<Step>) {
+fn run(config: &Config, steps: Vec<Step>) {
     let mut world = World::new(config.clone());
     let mut waiting: Vec<Effect> = Vec::new();
     let mut given: Vec<Input> = Vec::new();
@@ -227,5 +237,19 @@ proptest! {
     #[test]
     fn money_versions_and_effects_hold_under_any_faults_shared(steps in prop::collection::vec(step(), 1..80)) {
         run(&shared(), steps);
+    }
+
+    #[test]
+    fn money_versions_and_effects_hold_under_any_faults_embedded_with_leases(
+        steps in prop::collection::vec(step(), 1..80)
+    ) {
+        run(&Config { leases: true, ..embedded() }, steps);
+    }
+
+    #[test]
+    fn money_versions_and_effects_hold_under_any_faults_shared_with_leases(
+        steps in prop::collection::vec(step(), 1..80)
+    ) {
+        run(&Config { leases: true, ..shared() }, steps);
     }
 }
