@@ -21,6 +21,8 @@ use crate::protocol::{APPEND_SESSION, GOSSIP, SUPPORTED_METHODS};
 const VERSION_MIN: (u32, u32) = (25, 1);
 /// How long a broken connection may go unnoticed by the operating system.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+/// A certificate in a text file begins so.
+const PEM_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
 /// A member that can be spoken to.
 #[derive(Clone, Debug)]
@@ -151,8 +153,11 @@ fn version(text: &str) -> Option<(u32, u32)> {
 fn tls(settings: &ConnectionString) -> Result<ClientTlsConfig, ConnectError> {
     let config = ClientTlsConfig::new().with_native_roots();
     let Some(path) = &settings.tls_ca_file else { return Ok(config) };
-    let pem = std::fs::read(path)
-        .map_err(|error| ConnectError::Settings(format!("tlsCaFile {} cannot be read: {error}", path.display())))?;
+    let unfit = |why: String| ConnectError::Settings(format!("tlsCaFile {} {why}", path.display()));
+    let pem = std::fs::read_to_string(path).map_err(|error| unfit(format!("cannot be read: {error}")))?;
+    if !pem.contains(PEM_CERTIFICATE) {
+        return Err(unfit("has no certificate in PEM form".to_owned()));
+    }
     Ok(config.ca_certificate(Certificate::from_pem(pem)))
 }
 

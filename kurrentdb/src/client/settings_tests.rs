@@ -28,6 +28,7 @@ fn everything_that_a_string_says_is_understood() {
 #[test]
 fn connections_are_encrypted_unless_the_string_says_otherwise() {
     assert!(ConnectionString::parse("esdb://h").unwrap().tls);
+    assert!(ConnectionString::parse("esdb://h?tlsVerifyCert=true").unwrap().tls);
     let plain = ConnectionString::parse("esdb+discover://h/?tls=False&keepAliveInterval=-1").unwrap();
     assert!(!plain.tls && plain.discover);
     assert_eq!(plain.keep_alive_interval, None);
@@ -53,6 +54,10 @@ fn what_is_wrong_is_named() {
         ("kurrentdb://a?tls", Error::Malformed("tls".to_owned())),
         ("kurrentdb://a?colour=red", Error::Unknown("colour".to_owned())),
         ("kurrentdb://a?tls=maybe", value("tls", "true or false")),
+        (
+            "kurrentdb://a?tlsVerifyCert=false",
+            value("tlsVerifyCert", "true: a certificate that is not verified protects nothing; use tlsCaFile"),
+        ),
         ("kurrentdb://a?defaultDeadline=0", value("defaultDeadline", "a number of milliseconds above 0")),
         ("kurrentdb://a?nodePreference=follower", value("nodePreference", "leader: reads must see every write")),
     ] {

@@ -128,6 +128,82 @@ impl Detail for StreamRevisionConflict {
     const NAME: &'static str = "kurrentdb.protocol.v2.streams.errors.StreamRevisionConflictErrorDetails";
 }
 
+/// Belongs to [`reason::STREAM_TOMBSTONED`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct StreamTombstoned {
+    /// The stream.
+    #[prost(string, tag = "1")]
+    pub stream: String,
+}
+
+impl Detail for StreamTombstoned {
+    const NAME: &'static str = "kurrentdb.protocol.v2.streams.errors.StreamTombstonedErrorDetails";
+}
+
+/// Belongs to [`reason::STREAM_ALREADY_IN_APPEND_SESSION`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct StreamAlreadyInAppendSession {
+    /// The stream that comes twice.
+    #[prost(string, tag = "1")]
+    pub stream: String,
+}
+
+impl Detail for StreamAlreadyInAppendSession {
+    const NAME: &'static str = "kurrentdb.protocol.v2.streams.errors.StreamAlreadyInAppendSessionErrorDetails";
+}
+
+/// Belongs to [`reason::APPEND_TRANSACTION_SIZE_EXCEEDED`].
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct AppendTransactionSizeExceeded {
+    /// What came so far, in bytes.
+    #[prost(int32, tag = "1")]
+    pub size: i32,
+    /// What is possible, in bytes.
+    #[prost(int32, tag = "2")]
+    pub max_size: i32,
+}
+
+impl Detail for AppendTransactionSizeExceeded {
+    const NAME: &'static str = "kurrentdb.protocol.v2.streams.errors.AppendTransactionSizeExceededErrorDetails";
+}
+
+/// Belongs to [`reason::APPEND_CONSISTENCY_VIOLATION`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct AppendConsistencyViolation {
+    /// The checks that failed, and none of the others.
+    #[prost(message, repeated, tag = "1")]
+    pub violations: Vec<ConsistencyViolation>,
+}
+
+impl Detail for AppendConsistencyViolation {
+    const NAME: &'static str = "kurrentdb.protocol.v2.streams.errors.AppendConsistencyViolationErrorDetails";
+}
+
+/// A check that failed.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ConsistencyViolation {
+    /// Which of the request's checks, from 0.
+    #[prost(int32, tag = "1")]
+    pub check_index: i32,
+    /// It was about a stream.
+    #[prost(message, optional, tag = "2")]
+    pub stream_state: Option<StreamStateViolation>,
+}
+
+/// A stream that is not what was expected of it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct StreamStateViolation {
+    /// The stream.
+    #[prost(string, tag = "1")]
+    pub stream: String,
+    /// What was expected of it: a revision, or a constant of [`super::session`].
+    #[prost(sint64, tag = "2")]
+    pub expected_state: i64,
+    /// What it is: its revision, or one of the constants for what is not there.
+    #[prost(sint64, tag = "3")]
+    pub actual_state: i64,
+}
+
 /// Belongs to [`reason::NOT_LEADER_NODE`].
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct NotLeaderNode {

@@ -15,6 +15,12 @@ pub const EXPECTED_NO_STREAM: i64 = -1;
 pub const EXPECTED_ANY: i64 = -2;
 /// Expected revision: the stream exists.
 pub const EXPECTED_EXISTS: i64 = -4;
+/// State in a violation: the stream does not exist.
+pub const ACTUAL_NO_STREAM: i64 = -1;
+/// State in a violation: the stream is deleted and may be written again.
+pub const ACTUAL_DELETED: i64 = -5;
+/// State in a violation: the stream is deleted for ever.
+pub const ACTUAL_TOMBSTONED: i64 = -6;
 
 /// Records for one stream.
 #[derive(Clone, PartialEq, prost::Message)]

@@ -5,7 +5,10 @@ use prost::bytes::Bytes;
 use tonic::Code;
 
 use super::append::{AppendContent, AppendReq, AppendResp, AppendResult, CurrentRevision, Expected, StreamOptions};
-use super::errors::{self, Any, NodeInfo, NotLeaderNode, StreamRevisionConflict};
+use super::errors::{
+    self, Any, AppendConsistencyViolation, AppendTransactionSizeExceeded, ConsistencyViolation, NodeInfo,
+    NotLeaderNode, StreamRevisionConflict, StreamStateViolation,
+};
 use super::read::{Amount, Direction, ReadOptions, ReadReq, Source, StreamSource, StreamStart};
 use super::session::{AppendRecord, AppendRequest, EXPECTED_NO_STREAM, SchemaFormat, SchemaInfo};
 use super::shared::{StreamIdentifier, Uuid};
@@ -81,6 +84,16 @@ fn an_error_of_version_2_keeps_its_reason_and_detail() {
     assert_eq!(details.reason().as_deref(), Some("NOT_LEADER_NODE"));
     assert_eq!(details.detail::<NotLeaderNode>(), Some(detail));
     assert_eq!(details.detail::<StreamRevisionConflict>(), None);
+}
+
+#[test]
+fn a_violation_is_spelled_as_the_server_spells_it() {
+    let state = StreamStateViolation { stream: "s".to_owned(), expected_state: 3, actual_state: -6 };
+    let violation = ConsistencyViolation { check_index: 2, stream_state: Some(state) };
+    let detail = AppendConsistencyViolation { violations: vec![violation] };
+    assert_eq!(detail.encode_to_vec(), b"\x0a\x0b\x08\x02\x12\x07\x0a\x01s\x10\x06\x18\x0b");
+    let exceeded = AppendTransactionSizeExceeded { size: 300, max_size: 2 };
+    assert_eq!(exceeded.encode_to_vec(), b"\x08\xac\x02\x10\x02");
 }
 
 #[test]

@@ -61,22 +61,26 @@ fn nothing(state: &State, stream: &str, expected: Expected, options: &StreamOpti
     if actual.is_tombstoned {
         return Err(deleted(stream));
     }
-    let holds = match expected {
-        Expected::Any => true,
-        Expected::NoStream => !actual.exists(),
-        Expected::Exists => actual.exists(),
-        Expected::Revision(revision) => actual.last() == Some(revision),
-    };
     let current_revision = Some(match actual.last() {
         Some(revision) => SuccessRevision::Revision(revision),
         None => SuccessRevision::NoStream(()),
     });
     let nowhere = AppendSuccess { current_revision, position: Some(SuccessPosition::Nowhere(())) };
-    let result = match holds {
+    let result = match holds(expected, &actual) {
         true => AppendResult::Success(nowhere),
         false => conflict(&[Mismatch { stream: stream.to_owned(), expected, actual }], options),
     };
     Ok(AppendResp { result: Some(result) })
+}
+
+/// Whether a stream is what it must be.
+pub(super) fn holds(expected: Expected, actual: &StreamState) -> bool {
+    match expected {
+        Expected::Any => true,
+        Expected::NoStream => !actual.exists(),
+        Expected::Exists => actual.exists(),
+        Expected::Revision(revision) => actual.last() == Some(revision),
+    }
 }
 
 fn success(appended: &Appended) -> AppendSuccess {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 use tonic::{Code, Request, Response, Status, Streaming};
 use uuid::Uuid as Id;
-use wallex_journal::raw::{Append, Appended, Expectation, Expected, NewEvent, Outcome};
+use wallex_journal::raw::{Append, Appended, Expectation, Expected, Mismatch, NewEvent, Outcome, Refusal};
 
-use super::answers::{bad_request, failed, no_room_v2, refused_v2, unknown};
-use super::append::EVENT_COST_BYTES;
+use super::answers::{bad_request, failed, no_room_v2, refused_v2, twice_in_session, unknown, violated};
+use super::append::{EVENT_COST_BYTES, holds};
 use super::events::random_id;
 use super::route::State;
 use super::writer::Room;
@@ -30,8 +30,7 @@ pub(super) async fn append_session(
     let (mut streams, mut events) = (Vec::new(), Vec::new());
     while let Some(AppendRequest { stream, records, expected_revision }) = requests.message().await? {
         if !named.insert(stream.to_lowercase()) {
-            let message = format!("stream '{stream}' is in this session already");
-            return Err(rich(Code::Aborted, &message, reason::STREAM_ALREADY_IN_APPEND_SESSION, None));
+            return Err(twice_in_session(stream));
         }
         if records.is_empty() {
             return Err(bad_request(&format!("there is no record for stream '{stream}'")));
@@ -47,7 +46,7 @@ pub(super) async fn append_session(
         return Err(rich(Code::FailedPrecondition, message, reason::APPEND_SESSION_NO_REQUESTS, None));
     }
     let names: Vec<String> = streams.iter().map(|one| one.stream.clone()).collect();
-    let appended = append(&state, Append::new(streams, events), room, false).await?;
+    let appended = append(&state, Append::new(streams, events), room, refused_v2).await?;
     let output = names.into_iter().zip(&appended.streams).filter_map(|(stream, written)| {
         let written = (*written)?;
         let (stream_revision, position) = (number(written.revision), Some(number(written.position)));
@@ -74,7 +73,6 @@ pub(super) async fn append_records(
         }
         streams.push(Expectation { stream: check.stream, expected: expected(check.expected_state)? });
     }
-    let has_checks = !streams.is_empty();
     let mut room = state.appender.room();
     let mut events = Vec::new();
     for mut record in records {
@@ -87,21 +85,48 @@ pub(super) async fn append_records(
         });
         events.push((index, event));
     }
-    let names: Vec<String> = streams.iter().map(|one| one.stream.clone()).collect();
-    let appended = append(&state, Append::new(streams, events), room, has_checks).await?;
-    let revisions = names
-        .into_iter()
-        .zip(&appended.streams)
-        .filter_map(|(stream, written)| Some(StreamRevision { stream, revision: number((*written)?.revision) }));
+    let told = |refusal: &Refusal, bytes| match unmet(&state, refusal, &streams) {
+        unmet if unmet.is_empty() => refused_v2(refusal, bytes),
+        unmet => violated(&streams, &unmet),
+    };
+    let appended = append(&state, Append::new(streams.clone(), events), room, told).await?;
+    let revisions = streams.into_iter().zip(&appended.streams).filter_map(|(one, written)| {
+        Some(StreamRevision { stream: one.stream, revision: number((*written)?.revision) })
+    });
     Ok(Response::new(AppendRecordsResponse { revisions: revisions.collect(), position: number(appended.position) }))
 }
 
-async fn append(state: &State, append: Append, room: Room, has_checks: bool) -> Result<Appended, Status> {
+/// Appends; a refusal of the log is told in the words of the call.
+async fn append(
+    state: &State,
+    append: Append,
+    room: Room,
+    told: impl FnOnce(&Refusal, usize) -> Status,
+) -> Result<Appended, Status> {
+    let bytes = append.bytes();
     match state.appender.append(append, room).await {
         Outcome::Done(appended) => Ok(appended),
-        Outcome::Refused(refusal) => Err(refused_v2(&refusal, has_checks)),
+        Outcome::Refused(refusal) => Err(told(&refusal, bytes)),
         Outcome::Failed(why) => Err(failed(&why)),
         Outcome::Unknown => Err(unknown()),
+    }
+}
+
+/// The streams that are not what they must be. At a stream that is deleted for ever the log looks no further; what else
+/// there is to say is looked up afterwards.
+fn unmet(state: &State, refusal: &Refusal, streams: &[Expectation]) -> Vec<Mismatch> {
+    match refusal {
+        Refusal::Mismatch(mismatches) => mismatches.clone(),
+        Refusal::Tombstoned(_) => streams
+            .iter()
+            .map(|Expectation { stream, expected }| Mismatch {
+                stream: stream.clone(),
+                expected: *expected,
+                actual: state.reader.state(stream),
+            })
+            .filter(|one| one.actual.is_tombstoned || !holds(one.expected, &one.actual))
+            .collect(),
+        Refusal::TooLarge | Refusal::Malformed(_) => Vec::new(),
     }
 }
 

@@ -44,7 +44,10 @@ pub(super) struct Room {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoRoom {
     /// The append is too large.
-    TooLarge,
+    TooLarge {
+        /// What came of it so far.
+        bytes: usize,
+    },
     /// The server has too much to do.
     Busy,
 }
@@ -54,7 +57,7 @@ impl Room {
     pub(super) fn take(&mut self, bytes: usize) -> Result<(), NoRoom> {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > APPEND_BYTES_MAX {
-            return Err(NoRoom::TooLarge);
+            return Err(NoRoom::TooLarge { bytes: self.bytes });
         }
         let more =
             u32::try_from(bytes).ok().and_then(|bytes| self.semaphore.clone().try_acquire_many_owned(bytes).ok());

@@ -153,6 +153,57 @@ async fn a_server_that_comes_back_is_found_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_comes_back_too_old_is_not_used_and_calls_say_why() {
+    let member = Member::start(Script::default());
+    let address = member.address;
+    let timing = Timing { call: Duration::from_millis(500), ..timing() };
+    let client = Client::connect(&at(address.port()), timing).await.unwrap();
+    member.stop().await;
+    let old = Script { version: "24.10.4".to_owned(), ..Script::default() };
+    let _old = Member::listen(TcpListener::bind(address).unwrap(), old);
+    let begin = Instant::now();
+    loop {
+        let error = append(&client).await.unwrap_err();
+        if error.to_string().contains("25.1 or newer is needed") {
+            assert_eq!(error.class(), Class::Unavailable);
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE, "still {error}");
+    }
+}
+
+#[tokio::test]
+async fn when_the_leader_is_gone_the_others_are_asked_who_leads_now() {
+    let leader = Member::start(Script { append: Some(Ok(1)), ..Script::default() });
+    let successor = Member::start(Script { leader: Some(leader.port()), append: Some(Ok(2)), ..Script::default() });
+    leader.change(|script| script.leader = Some(leader.port()));
+    let settings = ConnectionString { discover: true, ..cluster(&[successor.port(), leader.port()]) };
+    let timing = Timing { call: Duration::from_millis(500), ..timing() };
+    let client = Client::connect(&settings, timing).await.unwrap();
+    assert_eq!(append(&client).await.unwrap(), 1);
+
+    leader.stop().await;
+    let begin = Instant::now();
+    // Gossip still names the one that is gone.
+    while client.server().is_ok() {
+        let error = append(&client).await.unwrap_err();
+        assert!(begin.elapsed() < PATIENCE, "still {error}");
+    }
+    successor.change(|script| script.leader = Some(successor.port()));
+    assert_eq!(append_in_the_end(&client).await, 2);
+    assert_eq!(client.server().map(|(host, _)| host.port), Ok(successor.port()));
+}
+
+#[tokio::test]
+async fn the_deadline_of_the_connection_string_is_kept() {
+    let member = Member::start(Script { append: None, ..Script::default() });
+    let text = format!("kurrentdb://127.0.0.1:{}?tls=false&defaultDeadline=300", member.port());
+    let client = Client::connect(&ConnectionString::parse(&text).unwrap(), timing()).await.unwrap();
+    let error = append(&client).await.unwrap_err();
+    assert!(matches!(error, CallError::TimedOut(patience) if patience == Duration::from_millis(300)), "{error}");
+}
+
+#[tokio::test]
 async fn every_call_carries_the_credentials() {
     let member = Member::start(Script::default());
     let credentials = Credentials { user: "admin".to_owned(), password: "changeit".to_owned() };

@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use prost::bytes::Bytes;
 use serde_json::json;
 use tonic::{Code, Status};
-use wallex_kurrentdb::protocol::append::Expected;
-use wallex_kurrentdb::protocol::errors::{StreamRevisionConflict, details_of, reason};
+use wallex_kurrentdb::protocol::append::{DeleteReq, Expected};
+use wallex_kurrentdb::protocol::errors::{
+    AppendConsistencyViolation, AppendTransactionSizeExceeded, Detail, StreamAlreadyInAppendSession,
+    StreamRevisionConflict, StreamTombstoned, details_of, reason,
+};
 use wallex_kurrentdb::protocol::read::{AllStart, Amount, Direction, StreamStart};
 use wallex_kurrentdb::protocol::session::{
-    AppendRecord, AppendRecordsRequest, AppendRequest, ConsistencyCheck, EXPECTED_ANY, EXPECTED_EXISTS,
-    EXPECTED_NO_STREAM, SchemaFormat, SchemaInfo, StreamStateCheck,
+    ACTUAL_DELETED, ACTUAL_NO_STREAM, ACTUAL_TOMBSTONED, AppendRecord, AppendRecordsRequest, AppendRequest,
+    ConsistencyCheck, EXPECTED_ANY, EXPECTED_EXISTS, EXPECTED_NO_STREAM, SchemaFormat, SchemaInfo, StreamStateCheck,
 };
 use wallex_kurrentdb::protocol::value::{Kind, Value};
-use wallex_kurrentdb::protocol::{APPEND_RECORDS, APPEND_SESSION, TOMBSTONE};
+use wallex_kurrentdb::protocol::{APPEND_RECORDS, APPEND_SESSION, DELETE, TOMBSTONE};
 
 use crate::world::{World, event, id_of, of_log, of_stream, options};
 
@@ -47,6 +50,28 @@ fn reason_of(status: &Status) -> String {
     details_of(status).and_then(|details| details.reason()).unwrap_or_else(|| panic!("{status:?}"))
 }
 
+fn detail_of<D: Detail>(status: &Status) -> D {
+    details_of(status).and_then(|details| details.detail()).unwrap_or_else(|| panic!("{status:?}"))
+}
+
+/// Index, stream, expected and actual state of each violation.
+fn violations(status: &Status) -> Vec<(i32, String, i64, i64)> {
+    assert_eq!(
+        (status.code(), reason_of(status).as_str()),
+        (Code::FailedPrecondition, reason::APPEND_CONSISTENCY_VIOLATION)
+    );
+    let violated: AppendConsistencyViolation = detail_of(status);
+    let said = violated.violations.into_iter().map(|one| {
+        let state = one.stream_state.unwrap();
+        (one.check_index, state.stream, state.expected_state, state.actual_state)
+    });
+    said.collect()
+}
+
+fn delete(stream: &str) -> DeleteReq {
+    DeleteReq { options: Some(options(stream, Expected::Any(()))) }
+}
+
 async fn log(world: &World) -> Vec<u128> {
     world.ids(of_log(AllStart::Start(()), Direction::Forwards, Amount::Count(u64::MAX), None)).await
 }
@@ -61,7 +86,7 @@ async fn a_session_writes_all_its_streams_or_none_and_its_repeat_writes_nothing(
         (status.code(), reason_of(&status).as_str()),
         (Code::FailedPrecondition, reason::STREAM_REVISION_CONFLICT)
     );
-    let conflict: StreamRevisionConflict = details_of(&status).unwrap().detail().unwrap();
+    let conflict: StreamRevisionConflict = detail_of(&status);
     assert_eq!((conflict.stream.as_str(), conflict.expected_revision, conflict.actual_revision), ("b", 5, 0));
     assert_eq!(log(&world).await, [1], "none of it");
 
@@ -131,10 +156,41 @@ async fn a_session_that_breaks_a_rule_is_refused_as_a_whole() {
         let status = world.client_stream(&APPEND_SESSION, messages).await.unwrap_err();
         assert_eq!(reason_of(&status), expected, "{status:?}");
     }
-    let close = wallex_kurrentdb::protocol::append::DeleteReq { options: Some(options("gone", Expected::Any(()))) };
-    world.unary(&TOMBSTONE, close).await.unwrap();
-    let status = world.client_stream(&APPEND_SESSION, vec![to("gone", EXPECTED_ANY, &[1])]).await.unwrap_err();
-    assert_eq!(reason_of(&status), reason::STREAM_TOMBSTONED);
+    assert_eq!(log(&world).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_session_says_which_stream_or_how_much_it_is_about() {
+    let world = World::start().await;
+    let twice = vec![to("a", EXPECTED_ANY, &[1]), to("A", EXPECTED_ANY, &[2])];
+    let status = world.client_stream(&APPEND_SESSION, twice).await.unwrap_err();
+    assert_eq!(status.code(), Code::Aborted);
+    assert_eq!(detail_of::<StreamAlreadyInAppendSession>(&status).stream, "A");
+
+    let most = 16 << 20;
+    let mut large = to("a", EXPECTED_ANY, &[1]);
+    large.records[0].data = vec![0; most + 1].into();
+    let status = world.client_stream(&APPEND_SESSION, vec![large]).await.unwrap_err();
+    assert_eq!(status.code(), Code::Aborted);
+    let exceeded: AppendTransactionSizeExceeded = detail_of(&status);
+    assert_eq!(exceeded.max_size, most as i32);
+    assert!(exceeded.size > exceeded.max_size, "{exceeded:?}");
+
+    // The names count as well, and the log alone counts them.
+    let room = most - (50 << 10);
+    let name = "n".repeat(1_000);
+    let mut named = to(&name, EXPECTED_ANY, &(1..=100).collect::<Vec<_>>());
+    named.records[0].data = vec![0; room].into();
+    let status = world.client_stream(&APPEND_SESSION, vec![named]).await.unwrap_err();
+    assert_eq!(reason_of(&status), reason::APPEND_TRANSACTION_SIZE_EXCEEDED);
+    let exceeded: AppendTransactionSizeExceeded = detail_of(&status);
+    assert!(exceeded.size > exceeded.max_size, "{exceeded:?}");
+
+    world.unary(&TOMBSTONE, delete("gone")).await.unwrap();
+    let closed = vec![to("a", EXPECTED_ANY, &[1]), to("gone", EXPECTED_NO_STREAM, &[2])];
+    let status = world.client_stream(&APPEND_SESSION, closed).await.unwrap_err();
+    assert_eq!((status.code(), reason_of(&status).as_str()), (Code::FailedPrecondition, reason::STREAM_TOMBSTONED));
+    assert_eq!(detail_of::<StreamTombstoned>(&status).stream, "gone");
     assert_eq!(log(&world).await.len(), 1, "the tombstone alone");
 }
 
@@ -144,7 +200,7 @@ async fn records_go_into_the_log_in_their_order_when_every_check_holds() {
     let records = || vec![in_stream("a", 1), in_stream("b", 2), in_stream("a", 3)];
     let request = |checks| AppendRecordsRequest { records: records(), checks };
     let status = world.unary(&APPEND_RECORDS, request(vec![check("c", EXPECTED_EXISTS)])).await.unwrap_err();
-    assert_eq!(reason_of(&status), reason::APPEND_CONSISTENCY_VIOLATION);
+    assert_eq!(violations(&status), [(0, "c".to_owned(), EXPECTED_EXISTS, ACTUAL_NO_STREAM)]);
     let checks = vec![check("a", EXPECTED_NO_STREAM), check("b", EXPECTED_NO_STREAM), check("c", EXPECTED_NO_STREAM)];
     let answer = world.unary(&APPEND_RECORDS, request(checks.clone())).await.unwrap();
     let revisions: Vec<_> = answer.revisions.iter().map(|one| (one.stream.as_str(), one.revision)).collect();
@@ -160,4 +216,55 @@ async fn records_go_into_the_log_in_their_order_when_every_check_holds() {
         let status = world.unary(&APPEND_RECORDS, bad).await.unwrap_err();
         assert_eq!(reason_of(&status), reason::BAD_REQUEST);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_check_that_fails_is_told_with_what_the_stream_is() {
+    let world = World::start().await;
+    for (stream, id) in [("there", 1), ("deleted", 2), ("closed", 3)] {
+        world.done(stream, Expected::NoStream(()), &[id]).await;
+    }
+    world.unary(&DELETE, delete("deleted")).await.unwrap();
+    let request = |checks| AppendRecordsRequest { records: vec![in_stream("new", 9)], checks };
+    let checks = || {
+        vec![
+            check("there", 7),
+            check("new", EXPECTED_NO_STREAM),
+            check("there no more", 4),
+            check("deleted", EXPECTED_EXISTS),
+        ]
+    };
+    let told = |index, stream: &str, expected, actual| (index, stream.to_owned(), expected, actual);
+    let failed = [
+        told(0, "there", 7, 0),
+        told(2, "there no more", 4, ACTUAL_NO_STREAM),
+        told(3, "deleted", EXPECTED_EXISTS, ACTUAL_DELETED),
+    ];
+    let status = world.unary(&APPEND_RECORDS, request(checks())).await.unwrap_err();
+    assert_eq!(violations(&status), failed);
+    let message = status.message();
+    assert!(message.starts_with("stream 'there' is at revision 0 and was expected to be at revision 7"), "{message}");
+    assert!(message.ends_with("3 checks failed in all"), "{message}");
+
+    world.unary(&TOMBSTONE, delete("closed")).await.unwrap();
+    let with_closed = [checks(), vec![check("closed", 0)]].concat();
+    let status = world.unary(&APPEND_RECORDS, request(with_closed)).await.unwrap_err();
+    assert_eq!(violations(&status), [failed.as_slice(), &[told(4, "closed", 0, ACTUAL_TOMBSTONED)]].concat());
+
+    let into_closed = AppendRecordsRequest { records: vec![in_stream("closed", 9)], checks: vec![] };
+    let status = world.unary(&APPEND_RECORDS, into_closed).await.unwrap_err();
+    assert_eq!(violations(&status), [told(0, "closed", EXPECTED_ANY, ACTUAL_TOMBSTONED)]);
+    assert!(!log(&world).await.contains(&9));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_violations_than_a_trailer_holds_are_told_in_part() {
+    let world = World::start().await;
+    let checks = (0..900).map(|number| check(&format!("{}-{number}", "stream".repeat(20)), EXPECTED_EXISTS)).collect();
+    let request = AppendRecordsRequest { records: vec![in_stream("new", 1)], checks };
+    let status = world.unary(&APPEND_RECORDS, request).await.unwrap_err();
+    let indexes: Vec<i32> = violations(&status).into_iter().map(|(index, ..)| index).collect();
+    assert!((10..900).contains(&indexes.len()), "{}", indexes.len());
+    assert!(indexes.iter().copied().eq(0..indexes.len() as i32));
+    assert!(status.message().ends_with("900 checks failed in all"), "{}", status.message());
 }

@@ -1,23 +1,28 @@
 //! The event store when answers are lost, the server goes away and comes back, or others write beside it.
 
+mod front;
 mod proxy;
+mod secure;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tonic::Code;
 use wallex_contracts::ledger::{Ledger, wallet};
 use wallex_core::effect::{Append, Completion, Effect, FailureKind, Input, Load, Loaded};
 use wallex_core::event::{Event, Recorded};
 use wallex_core::id::{EffectId, Position, Version};
 use wallex_kurrentdb::client::{Client, ConnectionString};
-use wallex_kurrentdb::protocol::APPEND;
 use wallex_kurrentdb::protocol::append::{AppendContent, AppendReq, Expected, ProposedMessage, StreamOptions};
+use wallex_kurrentdb::protocol::errors::{self, Any, NodeInfo, NotLeaderNode, reason};
 use wallex_kurrentdb::protocol::shared::{StreamIdentifier, Uuid};
+use wallex_kurrentdb::protocol::{APPEND, APPEND_SESSION};
 use wallex_kurrentdb::server::{self, Server};
 use wallex_kurrentdb::store::{EventStore, Options};
 
+use front::Front;
 use proxy::Proxy;
 
 const ID: EffectId = EffectId(3);
@@ -143,6 +148,73 @@ async fn the_log_is_followed_through_a_restart_of_the_server() {
             stopped.stop().await.unwrap();
             server = Some(serve(&address.to_string(), directory.path()).await);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_dead_without_a_word_is_noticed_and_the_log_is_followed_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = serve("127.0.0.1:0", directory.path()).await;
+    let proxy = Proxy::before(server.address()).await;
+    let writer = connect(server.address().port(), PATIENCE).await;
+    // Only the watchdog is there to notice.
+    let settings =
+        ConnectionString { keep_alive_interval: None, ..ConnectionString::insecure("127.0.0.1", proxy.port) };
+    let watchful = Options { watchdog: Duration::from_millis(300), ..options(Duration::from_secs(1)) };
+    let reader = EventStore::connect(&settings, watchful).await.unwrap();
+    let mut head = reader.follow();
+    let mut ledger = Ledger::default();
+    for name in ["a", "b"] {
+        let created = ledger.create(name);
+        append_in_the_end(&writer, &created).await;
+        ledger.accept(&created);
+        let seen = tokio::time::timeout(PATIENCE, head.wait_for(|head| head.0 >= ledger.events.len() as u64)).await;
+        seen.expect("it comes").unwrap();
+
+        proxy.swallow_answers(true);
+        let credited = ledger.credit(name, "5");
+        append_in_the_end(&writer, &credited).await;
+        ledger.accept(&credited);
+        assert!(reader.health().await.is_err(), "no answer comes through");
+        proxy.swallow_answers(false);
+        let seen = tokio::time::timeout(PATIENCE, head.wait_for(|head| head.0 >= ledger.events.len() as u64)).await;
+        seen.expect("it comes in the end").unwrap();
+    }
+    assert_eq!(events(&writer).await, ledger.events);
+}
+
+#[tokio::test]
+async fn an_append_that_a_follower_refuses_is_done_by_the_leader_that_it_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let leader = serve("127.0.0.1:0", directory.path()).await;
+    let port = leader.address().port();
+    let follower = Front::before(leader.address(), None, move |request| {
+        let path = request.uri().path();
+        if path == APPEND.path_text() {
+            let beside = [(errors::LEADER_HOST, "127.0.0.1"), (errors::LEADER_PORT, &port.to_string())];
+            return Some(errors::exception(Code::NotFound, "not here", errors::NOT_LEADER, &beside));
+        }
+        let leads = Some(NodeInfo { host: "127.0.0.1".to_owned(), port: i32::from(port) });
+        let detail = Any::pack(&NotLeaderNode { leader: leads });
+        let refusal = || errors::rich(Code::FailedPrecondition, "not here", reason::NOT_LEADER_NODE, Some(detail));
+        (path == APPEND_SESSION.path_text()).then(refusal)
+    })
+    .await;
+
+    let mut ledger = Ledger::default();
+    let commands: [fn(&Ledger) -> Append; 3] =
+        [|ledger| ledger.create("a"), |ledger| ledger.create("b"), |ledger| ledger.transfer("a", "b", "7")];
+    for command in commands {
+        let store = connect(follower.port, PATIENCE).await;
+        assert_eq!(store.health().await.unwrap().host.port, follower.port);
+        let written = command(&ledger);
+        let Completion::Failed(failure) = append(&store, &written).await else { panic!("a follower wrote it") };
+        assert_eq!(failure.kind, FailureKind::Unavailable, "it may be tried again");
+        assert_eq!(events(&store).await, ledger.events);
+        append_in_the_end(&store, &written).await;
+        ledger.accept(&written);
+        assert_eq!(events(&store).await, ledger.events, "once");
+        assert_eq!(store.health().await.unwrap().host.port, port);
     }
 }
 
