@@ -61,7 +61,11 @@ impl Twin {
     }
 
     fn compare(&mut self) {
-        assert_eq!(self.copy.poll_timeout(), self.node.poll_timeout(), "INV-13: the timer of a node that was read back");
+        assert_eq!(
+            self.copy.poll_timeout(),
+            self.node.poll_timeout(),
+            "INV-13: the timer of a node that was read back"
+        );
         self.calls += 1;
         if self.calls.is_multiple_of(CALLS_BETWEEN_COPIES) {
             let state = written(&self.copy);

@@ -79,7 +79,12 @@ fn what_goes_in_comes_out_in_order() {
         .iter()
         .filter_map(|entry| match &entry.frame {
             Frame::Input(_, input @ Input::Submit(_)) => Some(input),
-            Frame::Begin(_) | Frame::Input(..) | Frame::Timeout(_) | Frame::Polled { .. } | Frame::Dropped(_) | Frame::State(_) => None,
+            Frame::Begin(_)
+            | Frame::Input(..)
+            | Frame::Timeout(_)
+            | Frame::Polled { .. }
+            | Frame::Dropped(_)
+            | Frame::State(_) => None,
         })
         .collect();
     assert_eq!(submitted.len(), 50);
@@ -99,7 +104,12 @@ fn the_ring_is_bounded_and_says_that_its_beginning_is_gone() {
     assert_eq!(end, End::Complete);
     let last = all.iter().rev().find_map(|entry| match &entry.frame {
         Frame::Input(_, Input::Submit(request)) => Some(request.id),
-        Frame::Begin(_) | Frame::Input(..) | Frame::Timeout(_) | Frame::Polled { .. } | Frame::Dropped(_) | Frame::State(_) => None,
+        Frame::Begin(_)
+        | Frame::Input(..)
+        | Frame::Timeout(_)
+        | Frame::Polled { .. }
+        | Frame::Dropped(_)
+        | Frame::State(_) => None,
     });
     assert_eq!(last, Some(RequestId(399)));
 }
@@ -232,11 +242,13 @@ fn after_a_loss_the_state_is_written_as_soon_as_the_writer_has_caught_up() {
         tape.write_state_when_due(&node);
         tape.input(at(number as i64), &credit(number));
         node.handle(at(number as i64), credit(number));
-        while {
+        loop {
             let effect = node.poll_effect();
             tape.polled(effect.as_ref());
-            effect.is_some()
-        } {}
+            if effect.is_none() {
+                break;
+            }
+        }
         serde_json::to_vec(&node).unwrap()
     };
     let mut fed = 0;
@@ -250,12 +262,11 @@ fn after_a_loss_the_state_is_written_as_soon_as_the_writer_has_caught_up() {
     let mut read: Vec<Vec<u8>> = buffers.try_iter().collect();
     assert_eq!(read.len(), BUFFERS_MAX);
     // The writer has taken all of them, but given none back: it may still be at the first.
-    next(&mut tape);
+    let before = next(&mut tape);
     for buffer in read.drain(..BUFFERS_MAX * 3 / 4) {
         empty.send(buffer).unwrap();
     }
-    read.clear();
-    let before = next(&mut tape);
+    next(&mut tape);
     next(&mut tape);
     drop(tape);
     let bytes: Vec<u8> = buffers.iter().flatten().collect();
@@ -275,10 +286,11 @@ fn after_a_loss_the_state_is_written_as_soon_as_the_writer_has_caught_up() {
         .collect();
     assert_eq!((dropped.len(), states.len()), (1, 1), "{frames:?}");
     assert_eq!(states[0].inputs, BUFFERS_MAX as u64 + 6);
-    assert_ne!(states[0].node, before, "the state is the one before the input that follows it");
+    assert!(states[0].node == before, "the state is the one before the input that follows it");
     let at = frames.iter().position(|frame| matches!(frame, Frame::State(_))).unwrap();
     assert!(dropped[0] < at);
-    let rest: Vec<Entry> = frames[at + 1..].iter().map(|frame| Entry { file: 2, offset: 0, frame: frame.clone() }).collect();
+    let rest: Vec<Entry> =
+        frames[at + 1..].iter().map(|frame| Entry { file: 2, offset: 0, frame: frame.clone() }).collect();
     assert_eq!(step_on(states[0], &rest), BUFFERS_MAX as u64 + 8);
 }
 

@@ -147,7 +147,8 @@ impl Replay {
         match &self.node {
             Some(node) => self.showing.state(node, out)?,
             None => {
-                self.why_not.get_or_insert_with(|| "the ring has overwritten the beginning, and has no state".to_owned());
+                self.why_not
+                    .get_or_insert_with(|| "the ring has overwritten the beginning, and has no state".to_owned());
             }
         }
         self.inputs += 1;
@@ -190,7 +191,10 @@ impl Replay {
         }
         let more = if more.is_some() { "has more" } else { "no more" };
         let asked = given.len();
-        self.differ(out, &format!("the node asked for {asked} effects and {more}, the recording has {effects}; or other ones"))
+        self.differ(
+            out,
+            &format!("the node asked for {asked} effects and {more}, the recording has {effects}; or other ones"),
+        )
     }
 
     fn finish(&mut self, end: &End, out: &mut impl Write) -> io::Result<()> {
