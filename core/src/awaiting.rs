@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::command::backoff;
 use crate::effect::EffectQueue;
 use crate::id::EffectId;
@@ -17,7 +19,7 @@ const BATCH_TIMEOUT: Duration = EFFECT_TIMEOUT.saturating_mul(6);
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The effect that a machine waits for, and when it may act again.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Awaiting {
     now: Timestamp,
     effect: Option<(EffectId, Timestamp)>,

@@ -397,7 +397,7 @@ pub struct RelayProgress {
 }
 
 /// The effects of one machine that the runtime has not taken yet, and the source of their ids.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct EffectQueue {
     next: u64,
     queue: VecDeque<Effect>,

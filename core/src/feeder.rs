@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::awaiting::Awaiting;
 use crate::effect::{Completion, Effect, EffectQueue};
 use crate::event::Recorded;
@@ -16,7 +18,7 @@ use crate::mutant::{self, Mutant};
 use crate::time::Timestamp;
 
 /// Fills the outbox from the log.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Feeder {
     state: State,
     checkpoint: Position,
@@ -27,7 +29,7 @@ pub(crate) struct Feeder {
     pub(crate) effects: EffectQueue,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum State {
     /// The checkpoint has to be read.
     Starting,

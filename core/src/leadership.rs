@@ -6,13 +6,15 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::effect::{Completion, Effect, EffectQueue};
 use crate::id::EffectId;
 use crate::limits::{EFFECT_TIMEOUT, LEADERSHIP_DURATION, LEADERSHIP_RENEWAL};
 use crate::time::Timestamp;
 
 /// Asks for the lead, renews it, and gives it back.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Leadership {
     now: Timestamp,
     /// Until when this node leads.
@@ -24,7 +26,7 @@ pub(crate) struct Leadership {
     effects: EffectQueue,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Question {
     effect: EffectId,
     until: Timestamp,

@@ -34,8 +34,11 @@ pub mod money;
 pub mod mutant;
 pub mod node;
 #[cfg(test)]
+mod node_twin;
+#[cfg(test)]
 mod pipeline_tests;
 pub mod projector;
 mod relay;
+mod slab;
 pub mod time;
 pub mod wallet;

@@ -10,6 +10,8 @@
 //!
 //! The node never asks for time, randomness or IO. The same inputs at the same times give the same effects (INV-13).
 
+use serde::{Deserialize, Serialize};
+
 use crate::awaiting::earliest;
 use crate::command::{CommandMachine, Completed, TimerReason};
 use crate::config::Config;
@@ -21,8 +23,9 @@ use crate::projector::{Consumer, Projector, ProjectorStatistics};
 use crate::relay::Relay;
 use crate::time::Timestamp;
 
-/// The machines of one process.
-#[derive(Debug)]
+/// The machines of one process. All of their state is plain data: a node that is written down and read back goes on as
+/// the original would.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Node {
     commands: CommandMachine,
     leadership: Option<Leadership>,

@@ -16,7 +16,7 @@ use crate::event::{Event, Fact, Recorded};
 use crate::id::{CommandId, CorrelationId, EventId, OwnerId, Position, Version, WalletId};
 use crate::limits::{DELIVERY_ATTEMPTS_MAX, PARTITIONS};
 use crate::money::Money;
-use crate::node::Node;
+use crate::node_twin::Twin as Node;
 use crate::projector::{
     Consumer, HeldEvent, LedgerEntry, Message, PartitionProgress, Projection, WalletChange, message_of, partition_of,
 };

@@ -7,6 +7,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::awaiting::Awaiting;
 use crate::effect::{Completion, Effect, EffectQueue, Failure, FailureKind, RelayProgress};
 use crate::event::Recorded;
@@ -20,7 +22,7 @@ use crate::time::Timestamp;
 const PUSHED_BATCHES_MAX: usize = 8;
 
 /// Publishes outbox rows.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Relay {
     state: State,
     checkpoint: Position,
@@ -35,7 +37,7 @@ pub(crate) struct Relay {
     pub(crate) effects: EffectQueue,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum State {
     Starting,
     Idle,
@@ -49,7 +51,7 @@ enum State {
     LoadingHeld(WalletId),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Batch {
     /// The checkpoint when the batch is done.
     checkpoint: Position,

@@ -36,6 +36,12 @@ impl Digest {
         self.high = fold(self.high.rotate_left(23) ^ number, LOW).wrapping_add(HIGH);
     }
 
+    /// The hash that was written down.
+    #[must_use]
+    pub fn from_halves([low, high]: [u64; 2]) -> Self {
+        Self { low, high }
+    }
+
     /// Both halves, to be written down.
     #[must_use]
     pub fn halves(&self) -> [u64; 2] {

@@ -1,11 +1,13 @@
 //! The bytes of a recording: each frame is its length, a CRC-32C, a kind and its contents.
 //!
 //! Numbers are little-endian; inputs and settings are JSON, because it outlives changes of the code and needs no tool to be
-//! read. A file begins with [`MAGIC`] and a [`Begin`]; everything else follows in the order in which it happened.
+//! read. A file begins with [`MAGIC`] and a [`Begin`]; every file but the first goes on with a [`State`]. Everything else
+//! follows in the order in which it happened.
 
 use serde::{Deserialize, Serialize};
 use wallex_core::config::Config;
 use wallex_core::effect::Input;
+use wallex_core::node::Node;
 use wallex_core::time::Timestamp;
 
 /// The first bytes of every file.
@@ -13,7 +15,7 @@ pub const MAGIC: &[u8; 8] = b"WLXFLT1\n";
 /// Bytes before a frame's contents: length, CRC and kind.
 pub const HEADER: usize = 9;
 /// Contents larger than this are damage, not data.
-pub const CONTENTS_MAX: usize = 256 << 20;
+pub const CONTENTS_MAX: usize = 1 << 30;
 
 /// What a file begins with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,37 @@ pub struct Begin {
     pub config: Config,
     /// When the node began.
     pub began: Timestamp,
+}
+
+/// All that a node is, between two inputs: a replay can begin here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Inputs and timeouts before it.
+    pub inputs: u64,
+    /// Effects before it.
+    pub effects: u64,
+    /// The hash over those effects.
+    pub digest: [u64; 2],
+    /// The node as JSON.
+    pub node: Vec<u8>,
+}
+
+impl State {
+    /// The node, which goes on as the recorded one did.
+    ///
+    /// # Errors
+    /// When another version of the software wrote it, whose node had another form.
+    pub fn node(&self) -> Result<Node, FrameError> {
+        parse(&self.node)
+    }
+}
+
+/// A [`State`] that is about to be written.
+pub(crate) struct StateOf<'a> {
+    pub(crate) inputs: u64,
+    pub(crate) effects: u64,
+    pub(crate) digest: [u64; 2],
+    pub(crate) node: &'a Node,
 }
 
 /// One frame.
@@ -52,6 +85,8 @@ pub enum Frame {
     },
     /// The disk was too slow: so many frames are missing here.
     Dropped(u64),
+    /// What the node was before the next input.
+    State(State),
 }
 
 /// Why bytes are no frame.
@@ -74,12 +109,18 @@ const INPUT: u8 = 1;
 const TIMEOUT: u8 = 2;
 const POLLED: u8 = 3;
 const DROPPED: u8 = 4;
+pub(crate) const STATE: u8 = 5;
+
+/// Bytes of a state before its node.
+const STATE_NUMBERS: usize = 32;
 
 /// Appends frames to a buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
     pub(crate) bytes: Vec<u8>,
     pub(crate) frames: u64,
+    /// Bytes of all frames so far.
+    pub(crate) total: u64,
 }
 
 impl Encoder {
@@ -110,6 +151,14 @@ impl Encoder {
         self.frame(DROPPED, |bytes| bytes.extend_from_slice(&frames.to_le_bytes()));
     }
 
+    pub(crate) fn state(&mut self, state: &StateOf<'_>) {
+        self.frame(STATE, |bytes| {
+            let numbers = [state.inputs, state.effects, state.digest[0], state.digest[1]];
+            bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+            json(bytes, state.node);
+        });
+    }
+
     fn frame(&mut self, kind: u8, contents: impl FnOnce(&mut Vec<u8>)) {
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; HEADER - 1]);
@@ -120,11 +169,12 @@ impl Encoder {
         self.bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
         self.bytes[at + 4..at + 8].copy_from_slice(&checksum.to_le_bytes());
         self.frames += 1;
+        self.total += (self.bytes.len() - at) as u64;
     }
 }
 
 fn json(bytes: &mut Vec<u8>, value: &impl Serialize) {
-    // Inputs and settings are plain data. If one refused, its frame would be unreadable, and reading says so.
+    // Inputs, settings and nodes are plain data. If one refused, its frame would be unreadable, and reading says so.
     let _plain = serde_json::to_writer(bytes, value);
 }
 
@@ -168,6 +218,12 @@ pub fn decode(bytes: &[u8]) -> Result<(Frame, usize), FrameError> {
         DROPPED => {
             fixed(8)?;
             Frame::Dropped(u64_at(contents, 0))
+        }
+        STATE => {
+            fixed(STATE_NUMBERS)?;
+            let digest = [u64_at(contents, 16), u64_at(contents, 24)];
+            let node = contents[STATE_NUMBERS..].to_vec();
+            Frame::State(State { inputs: u64_at(contents, 0), effects: u64_at(contents, 8), digest, node })
         }
         unknown => return Err(FrameError::Unknown(format!("kind {unknown}"))),
     };

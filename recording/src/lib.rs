@@ -3,7 +3,8 @@
 //!
 //! The core is deterministic, so its inputs are all that is needed: a node that is fed the same inputs at the same times
 //! asks for the same effects (INV-13), and a hash over the effects proves that it did. Format, cost and limits are in
-//! docs/FLIGHT-RECORDER.md.
+//! docs/FLIGHT-RECORDER.md. Every file but the first begins with the node's state, so that the replay need not begin where
+//! the node did.
 //!
 //! | module | owns |
 //! |---|---|
@@ -24,7 +25,7 @@ mod tests;
 pub mod writer;
 
 pub use digest::Digest;
-pub use frame::{Begin, Frame};
+pub use frame::{Begin, Frame, State};
 pub use node::RecordedNode;
 pub use reader::{End, Entry, Run};
 pub use tape::Tape;

@@ -12,7 +12,7 @@ use wallex_core::time::Timestamp;
 use crate::tape::Tape;
 use crate::writer::{Limits, Recorder};
 
-/// A [`Node`] whose inputs go to a tape before they go in. What only looks at the node goes to it directly.
+/// A [`Node`] whose inputs go to a tape before they go in, and its state from time to time. What only looks at the node goes to it directly.
 #[derive(Debug)]
 pub struct RecordedNode {
     node: Node,
@@ -44,6 +44,7 @@ impl RecordedNode {
     /// See [`Node::handle`].
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         if let Some(tape) = &mut self.tape {
+            tape.write_state_when_due(&self.node);
             tape.input(now, &input);
         }
         self.node.handle(now, input);
@@ -52,6 +53,7 @@ impl RecordedNode {
     /// See [`Node::handle_timeout`].
     pub fn handle_timeout(&mut self, now: Timestamp) {
         if let Some(tape) = &mut self.tape {
+            tape.write_state_when_due(&self.node);
             tape.timeout(now);
         }
         self.node.handle_timeout(now);

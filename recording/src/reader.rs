@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::frame::{Begin, Frame, FrameError, MAGIC, decode};
-use crate::writer::{EXTENSION, FORMAT, runs_of};
+use crate::writer::{EXTENSION, FORMAT, FORMAT_OLDEST, runs_of};
 
 /// A run on the disk.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub enum RunError {
     #[error("there is no recording in {0}")]
     Empty(PathBuf),
     /// The first file that is left does not begin as one.
-    #[error("{0} does not begin as a recording of format {FORMAT}")]
+    #[error("{0} does not begin as a recording of a format up to {FORMAT}")]
     Foreign(PathBuf),
 }
 
@@ -84,7 +84,7 @@ impl Run {
         let first = files.first().ok_or_else(|| RunError::Empty(directory.clone()))?;
         let bytes = fs::read(first).map_err(|source| RunError::Io { path: first.clone(), source })?;
         let begin = match bytes.strip_prefix(MAGIC).map(decode) {
-            Some(Ok((Frame::Begin(begin), _))) if begin.format == FORMAT => *begin,
+            Some(Ok((Frame::Begin(begin), _))) if (FORMAT_OLDEST..=FORMAT).contains(&begin.format) => *begin,
             Some(_) | None => return Err(RunError::Foreign(first.clone())),
         };
         Ok(Self { directory, files, begin })
@@ -102,8 +102,8 @@ impl Run {
         &self.begin
     }
 
-    /// Whether the run is there from the node's beginning; otherwise the ring has overwritten it, and what is left can be
-    /// read but not stepped through.
+    /// Whether the run is there from the node's beginning; otherwise the ring has overwritten it, and what is left begins
+    /// with a state.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.begin.file == 1

@@ -1,10 +1,11 @@
 //! The writing side of a recording: a directory for each run of a node, files of bounded size in it, the oldest deleted
-//! when there are too many.
+//! when there are too many. A state begins a file.
 //!
 //! A run is `DIR/<microseconds since 1970>-<node>/`, its files are `00000001.flight` and so on. Nothing is synced: what the
 //! operating system has survives the death of the process, and that is what a recording is for. A disk that is full
 //! ends the recording, never the service.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,22 +15,24 @@ use std::thread::JoinHandle;
 use wallex_core::config::Config;
 use wallex_core::time::Timestamp;
 
-use crate::frame::{Begin, Encoder, HEADER, MAGIC};
-use crate::tape::{BUFFER_BYTES, Tape};
+use crate::frame::{Begin, Encoder, HEADER, MAGIC, STATE};
+use crate::tape::{BUFFER_BYTES, BUFFERS_MAX, Tape};
 
 /// Version of the format.
-pub const FORMAT: u32 = 1;
-/// Buffers on their way to the writer, at most.
-const BUFFERS_MAX: usize = 64;
+pub const FORMAT: u32 = 2;
+/// The oldest version that can be read: it has no states.
+pub(crate) const FORMAT_OLDEST: u32 = 1;
+/// The newest file may still be without its state, so the one before it stays.
+const FILES_MIN: u64 = 2;
 /// The ending of a recording's files.
 pub(crate) const EXTENSION: &str = "flight";
 
 /// Bounds of a recording on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// A file is full at this size.
+    /// A file is full at this size; one that begins with a large state may be twice as large as the state.
     pub file_bytes: u64,
-    /// Files of a run that are kept.
+    /// Files of a run that are kept, and no more bytes than so many full ones have; but always the two newest.
     pub files: u64,
     /// Runs of a node that are kept, this one included.
     pub runs: usize,
@@ -74,11 +77,11 @@ impl Recorder {
         };
         let (full, buffers) = sync_channel(BUFFERS_MAX);
         let (empty, returned) = channel();
-        let mut ring = Ring { directory: directory.clone(), begin, limits, file: None, written: 0 };
+        let mut ring = Ring { directory: directory.clone(), begin, limits, file: None, sizes: VecDeque::new() };
         ring.next_file()?;
         let thread =
             std::thread::Builder::new().name("wallex-recorder".to_owned()).spawn(move || ring.run(&buffers, &empty))?;
-        Ok((Self { thread, directory }, Tape::new(full, returned, BUFFER_BYTES)))
+        Ok((Self { thread, directory }, Tape::new(full, returned, BUFFER_BYTES, limits.file_bytes)))
     }
 
     /// Where the run is written to.
@@ -101,7 +104,8 @@ struct Ring {
     begin: Begin,
     limits: Limits,
     file: Option<File>,
-    written: u64,
+    /// Sizes of the files that are there, oldest first.
+    sizes: VecDeque<u64>,
 }
 
 impl Ring {
@@ -115,24 +119,21 @@ impl Ring {
         Ok(())
     }
 
-    /// A buffer that grew while the disk was slow may be larger than a file: it is cut between frames.
+    /// Writes a buffer; a state in it begins a file.
     fn write(&mut self, mut buffer: &[u8]) -> io::Result<()> {
         while !buffer.is_empty() {
-            let room = self.limits.file_bytes.saturating_sub(self.written);
-            let fitting = match whole_frames(buffer, usize::try_from(room).unwrap_or(usize::MAX)) {
-                0 => {
-                    self.next_file()?;
-                    let room = self.limits.file_bytes.saturating_sub(self.written);
-                    // A frame that is larger than a file has one to itself.
-                    whole_frames(buffer, usize::try_from(room).unwrap_or(usize::MAX)).max(first_frame(buffer))
-                }
-                fitting => fitting,
-            };
-            let (now, later) = buffer.split_at(fitting);
-            self.written += now.len() as u64;
+            if is_state(buffer) {
+                self.next_file()?;
+            }
+            let (now, later) = buffer.split_at(up_to_next_state(buffer));
             if let Some(file) = &mut self.file {
                 file.write_all(now)?;
             }
+            if let Some(size) = self.sizes.back_mut() {
+                *size += now.len() as u64;
+            }
+            // What is older goes when what is newer is there: a state that is not written yet is none.
+            self.forget_old_files()?;
             buffer = later;
         }
         Ok(())
@@ -140,15 +141,26 @@ impl Ring {
 
     fn next_file(&mut self) -> io::Result<()> {
         self.begin.file += 1;
-        let mut encoder = Encoder { bytes: MAGIC.to_vec(), frames: 0 };
+        let mut encoder = Encoder { bytes: MAGIC.to_vec(), ..Encoder::default() };
         encoder.begin(&self.begin);
         let mut file = private_file(&self.path(self.begin.file))?;
         file.write_all(&encoder.bytes)?;
-        (self.file, self.written) = (Some(file), encoder.bytes.len() as u64);
-        if let Some(old) = self.begin.file.checked_sub(self.limits.files).filter(|old| *old > 0) {
-            fs::remove_file(self.path(old))?;
-        }
+        self.file = Some(file);
+        self.sizes.push_back(encoder.bytes.len() as u64);
         Ok(())
+    }
+
+    fn forget_old_files(&mut self) -> io::Result<()> {
+        let bytes_max = self.limits.file_bytes.saturating_mul(self.limits.files);
+        loop {
+            let (files, bytes) = (self.sizes.len() as u64, self.sizes.iter().sum::<u64>());
+            let is_too_much = files > self.limits.files || bytes > bytes_max;
+            if files <= FILES_MIN || !is_too_much {
+                return Ok(());
+            }
+            fs::remove_file(self.path(self.begin.file + 1 - files))?;
+            self.sizes.pop_front();
+        }
     }
 
     fn path(&self, file: u64) -> PathBuf {
@@ -162,15 +174,16 @@ fn first_frame(bytes: &[u8]) -> usize {
     length.saturating_add(HEADER).min(bytes.len())
 }
 
-/// Length of as many whole frames as there is room for.
-fn whole_frames(bytes: &[u8], room: usize) -> usize {
-    let mut end = 0;
-    while end < bytes.len() {
-        let next = end + first_frame(&bytes[end..]);
-        if next > room {
-            break;
-        }
-        end = next;
+/// Whether a state is at the beginning.
+fn is_state(bytes: &[u8]) -> bool {
+    bytes.get(HEADER - 1) == Some(&STATE)
+}
+
+/// Length of the first frame and of those after it, up to a state.
+fn up_to_next_state(bytes: &[u8]) -> usize {
+    let mut end = first_frame(bytes);
+    while end < bytes.len() && !is_state(&bytes[end..]) {
+        end += first_frame(&bytes[end..]);
     }
     end
 }

@@ -10,8 +10,8 @@ use std::process::Command;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Crates that hold and convert data, and do nothing by themselves.
-const DATA_CRATES: [&str; 10] =
-    ["foldhash", "indexmap", "itoa", "rust_decimal", "serde", "serde_json", "slab", "smallvec", "thiserror", "uuid"];
+const DATA_CRATES: [&str; 9] =
+    ["foldhash", "indexmap", "itoa", "rust_decimal", "serde", "serde_json", "smallvec", "thiserror", "uuid"];
 
 /// What those bring along, compile-time helpers included.
 const BROUGHT_ALONG: [&str; 11] = [

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use slab::Slab;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::slot::{CommandSlot, SlotId, Slots};
@@ -12,13 +12,14 @@ use super::{Answer, FinalAnswer, KeyHash, Request, Unavailable};
 use crate::config::{Config, IdempotencyMode};
 use crate::effect::{Append, Completion, Effect, EffectQueue, KeyRecord, Loaded, Reservation};
 use crate::event::Event;
-use crate::id::{CommandId, EffectId};
-use crate::index::{Index, index};
+use crate::id::{CommandId, EffectId, WalletId};
+use crate::index::{Index, index, pairs, seeded};
+use crate::slab::Slab;
 use crate::time::Timestamp;
 use crate::wallet::EVENTS_PER_OPERATION_MAX;
 
 /// Idempotency, leases, loading, deciding and appending, for all commands of a node. See the module's documentation.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct CommandMachine {
     pub(super) config: Config,
     pub(super) now: Timestamp,
@@ -28,12 +29,14 @@ pub struct CommandMachine {
     pub(super) commands: Slab<Command>,
     pub(super) slots: Slots,
     /// Keys of commands that have no final answer yet.
+    #[serde(with = "seeded")]
     pub(super) keys: Index<KeyHash, CommandSlot>,
     /// Commands that hold a reservation, which another instance may take over at any time.
     pub(super) reserved: BTreeMap<CommandId, CommandSlot>,
     pub(super) draft: Draft,
     pub(super) flights: BTreeMap<u64, Flight>,
     pub(super) pending: BTreeMap<EffectId, Pending>,
+    #[serde(with = "pairs")]
     pub(super) retries: BTreeMap<(Timestamp, u64), Retry>,
     /// Slots whose front has changed and must be looked at.
     pub(super) changed: Vec<SlotId>,
@@ -55,7 +58,7 @@ pub struct CommandMachine {
 }
 
 /// Counters since the node began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
     /// Commands submitted.
     pub submitted: u64,
@@ -79,7 +82,7 @@ pub struct Statistics {
 pub(super) type Targets = [SlotId; EVENTS_PER_OPERATION_MAX];
 
 /// One command on its way.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Command {
     pub(super) request: Request,
     pub(super) slots: SmallVec<[SlotId; 2]>,
@@ -98,7 +101,7 @@ pub(super) struct Command {
 }
 
 /// Where a command is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Phase {
     /// Its idempotency key is being looked up.
     Reserving,
@@ -113,7 +116,7 @@ pub(super) enum Phase {
 }
 
 /// The append that is forming.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Draft {
     pub(super) commands: Vec<CommandSlot>,
     pub(super) slots: Vec<SlotId>,
@@ -121,7 +124,7 @@ pub(super) struct Draft {
 }
 
 /// An append in flight.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Flight {
     pub(super) commands: Vec<CommandSlot>,
     pub(super) slots: Vec<SlotId>,
@@ -131,7 +134,7 @@ pub(super) struct Flight {
 }
 
 /// An answer on its way into the idempotency store.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Storing {
     pub(super) record: KeyRecord,
     /// The command that waits for it, if its client has no answer yet.
@@ -140,14 +143,14 @@ pub(super) struct Storing {
 }
 
 /// Whose completion is awaited.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Pending {
     /// When the outcome counts as unknown; nothing once it did.
     pub(super) deadline: Option<Timestamp>,
     pub(super) of: PendingEffect,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum PendingEffect {
     Reserve(Vec<CommandSlot>),
     Lease(Vec<SlotId>, Timestamp),
@@ -169,7 +172,7 @@ pub(crate) enum Completed {
 }
 
 /// What is to be done again, later.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Retry {
     Lease(SlotId),
     Load(SlotId, u64),
@@ -179,7 +182,7 @@ pub(super) enum Retry {
 }
 
 /// Why [`crate::node::Node::poll_timeout`] wants to be woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TimerReason {
     /// An effect has no completion yet.
     EffectTimeout,
@@ -248,6 +251,12 @@ impl CommandMachine {
         self.slots.len()
     }
 
+    /// What is known of a wallet, as plain data; nothing when it is not in the cache.
+    #[must_use]
+    pub fn wallet_state(&self, wallet: &WalletId) -> Option<impl Serialize + use<'_>> {
+        self.slots.find(wallet).map(|slot| &self.slots[slot])
+    }
+
     /// Time is checked before anything else: a process that slept must not decide a command whose time is up, because
     /// another instance may have taken it over.
     pub(crate) fn advance(&mut self, now: Timestamp) {
@@ -268,10 +277,8 @@ impl CommandMachine {
         self.serial += 1;
         let deadline = self.now.plus(self.config.request_timeout);
         self.expiry_check.get_or_insert(deadline);
-        let entry = self.commands.vacant_entry();
-        let command = entry.key();
         let (idempotency, attempt) = (request.idempotency, request.command_id);
-        entry.insert(Command {
+        let command = self.commands.insert(Command {
             request,
             slots: SmallVec::new(),
             targets: Vec::new(),

@@ -152,7 +152,7 @@ impl CommandMachine {
         let mut storing = Vec::new();
         let mut unknown = Vec::new();
         let mut earliest = None;
-        for (command, entry) in &self.commands {
+        for (command, entry) in self.commands.iter() {
             if entry.deadline > self.now {
                 earliest = Some(earliest.map_or(entry.deadline, |at: crate::time::Timestamp| at.min(entry.deadline)));
                 continue;

@@ -6,12 +6,13 @@
 
 use std::collections::VecDeque;
 
-use slab::Slab;
+use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 use crate::id::{Version, WalletId};
-use crate::index::{Index, index};
+use crate::index::{Index, index, seeded};
 use crate::money::Money;
+use crate::slab::Slab;
 use crate::time::Timestamp;
 use crate::wallet::Wallet;
 
@@ -20,8 +21,8 @@ pub(super) type SlotId = usize;
 /// Number of a command in the machine.
 pub(super) type CommandSlot = usize;
 
-/// What is known about one wallet.
-#[derive(Debug)]
+/// What is known about one wallet. Written down without what an idle slot does not have: there are many of those.
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Slot {
     pub(super) id: WalletId,
     /// The state, staged events included; nothing when the wallet does not exist.
@@ -34,33 +35,43 @@ pub(super) struct Slot {
     pub(super) loaded_at: u64,
     /// The serial at which the load under way was asked for; 0 when none is. What an older one brings is too late: the
     /// slot has gone on without it.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) loading_since: u64,
     /// The serial at which the store was first known to have the wallet; 0 while it is not.
     found_at: u64,
     /// Loads completed; a takeover's search is valid only for the load it was made after.
     pub(super) loads: u64,
     /// Failures in a row of the effect that the slot waits for.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) attempts: u32,
     /// Commands in arrival order.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) queue: VecDeque<CommandSlot>,
     /// How many at the front of the queue are decided.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) decided: usize,
     /// The undecided command at the front that has been told this slot is free for it.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) cleared_for: Option<CommandSlot>,
     /// Events of the append that is forming.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) staged: Vec<Event>,
     /// Whether the slot is in the append that is forming.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) in_draft: bool,
     /// Whether the slot is in an append in flight.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) in_flight: bool,
     /// Second chance of the eviction clock.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) touched: bool,
     /// Whether the slot waits in the queue of wallets that may give their lease back.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) lingering: bool,
 }
 
 /// How current the state is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Stage {
     /// It must be read (again) before the next decision.
     Cold,
@@ -71,7 +82,7 @@ pub(super) enum Stage {
 }
 
 /// Whether the wallet is ours to write to, for the time being.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Lease {
     None,
     /// Asked for, or to be asked for again.
@@ -81,11 +92,16 @@ pub(super) enum Lease {
 }
 
 /// The mutable part of a wallet as the store has it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Durable {
     balance: Money,
     version: Version,
     updated_at: Timestamp,
+}
+
+/// Whether a field need not be written.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Slot {
@@ -163,9 +179,10 @@ impl Slot {
 }
 
 /// All slots, bounded: idle ones make room for new ones.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Slots {
     slots: Slab<Slot>,
+    #[serde(with = "seeded")]
     by_wallet: Index<WalletId, SlotId>,
     capacity: usize,
     hand: usize,
@@ -206,7 +223,7 @@ impl Slots {
             return None;
         }
         for _ in 0..EVICTION_STEPS_MAX {
-            self.hand = if self.hand + 1 < self.slots.capacity() { self.hand + 1 } else { 0 };
+            self.hand = if self.hand + 1 < self.slots.room() { self.hand + 1 } else { 0 };
             match self.slots.get_mut(self.hand) {
                 Some(slot) if slot.touched => slot.touched = false,
                 Some(slot) if slot.is_idle() && !slot.lingering => {

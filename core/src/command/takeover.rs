@@ -11,6 +11,8 @@
 //! are loaded: an event that lands later meets the expected version of ours, conflicts, and causes a new search. It
 //! reads back from the end of the stream to the time of the reservation, not the whole history.
 
+use serde::{Deserialize, Serialize};
+
 use super::Unavailable;
 use super::machine::{CommandMachine, PendingEffect, Retry};
 use super::slot::{CommandSlot, Slot, SlotId};
@@ -22,14 +24,14 @@ use crate::mutant::{self, Mutant};
 use crate::time::Timestamp;
 
 /// What a command knows of the attempt it took over.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Takeover {
     reserved_at: Timestamp,
     attempts: u32,
     search: Search,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum Search {
     Due,
     /// Effects still out, and the loads of the wallets that the search is valid for.

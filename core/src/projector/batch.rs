@@ -5,16 +5,18 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::machine::Projector;
 use super::message::{Consumer, DeadLetter, HeldEvent, LedgerEntry, Message, Projection, WalletChange};
 use crate::event::Event;
 use crate::id::{EventId, Version, WalletId};
-use crate::index::{Index, index};
+use crate::index::{Index, index, seeded};
 use crate::mutant::{self, Mutant};
 use crate::wallet::Wallet;
 
 /// What a transaction writes, and what is true when it is done.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Batch {
     changes: Projection,
     /// Partition, offset before, offset after.
@@ -27,6 +29,7 @@ pub(super) struct Batch {
     pub(super) retried: Option<WalletId>,
     /// The last message, which is the only one when the batch has shrunk to the one at fault.
     last: Option<Message>,
+    #[serde(with = "seeded")]
     versions: Index<WalletId, Version>,
     applied: u64,
     duplicates: u64,

@@ -8,19 +8,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::batch::Batch;
 use super::message::{Consumer, HeldEvent, Message, PartitionProgress, Projection};
 use crate::awaiting::Awaiting;
 use crate::effect::{Completion, Effect, EffectQueue, Failure, FailureKind};
 use crate::event::Event;
 use crate::id::{EffectId, EventId, Version, WalletId};
-use crate::index::{Index, index};
+use crate::index::{Index, index, seeded};
 use crate::limits::{DELIVERY_ATTEMPTS_MAX, PIPELINE_BATCH_MAX, PROJECTED_VERSIONS_CACHED_MAX};
 use crate::mutant::{self, Mutant};
 use crate::time::Timestamp;
 
 /// Projects the events of one consumer's partitions.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Projector {
     pub(super) consumer: Consumer,
     state: State,
@@ -28,6 +30,7 @@ pub(crate) struct Projector {
     pub(super) offsets: BTreeMap<u16, u64>,
     pub(super) held_wallets: BTreeSet<WalletId>,
     /// The version that each wallet is projected to, as far as it is known.
+    #[serde(with = "seeded")]
     pub(super) versions: Index<WalletId, Version>,
     assigned: BTreeSet<u16>,
     retries: BTreeSet<WalletId>,
@@ -43,7 +46,7 @@ pub(crate) struct Projector {
 }
 
 /// Counters of a projector since the node began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectorStatistics {
     /// Events applied.
     pub applied: u64,
@@ -59,7 +62,7 @@ pub struct ProjectorStatistics {
 
 // There is one of these for each projector: room is no concern.
 #[allow(clippy::large_enum_variant)]
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum State {
     /// Progress has to be read.
     Starting,

@@ -44,6 +44,7 @@ impl Replayed {
                     assert_eq!(digest.halves(), hash, "the recorded effects");
                     text += &format!("\n{digest}\n");
                 }
+                Frame::State(state) => assert_eq!(serde_json::to_vec(&node).unwrap(), state.node, "the recorded state"),
                 Frame::Dropped(frames) => panic!("{frames} frames are missing"),
             }
             true

@@ -13,10 +13,10 @@ use super::{ReplayError, Replayed, View, replay};
 pub struct Arguments {
     /// The directory of a run, or the one above it for the newest run
     directory: PathBuf,
-    /// Only this step, with the node's state after it
+    /// Only this step, with the node's state after it as JSON
     #[arg(long, value_name = "STEP")]
     at: Option<u64>,
-    /// Only what is about this wallet
+    /// Only what is about this wallet; of a state only what the node knows of it
     #[arg(long, value_name = "ID", value_parser = |id: &str| WalletId::parse(id).map_err(|error| error.to_string()))]
     wallet: Option<WalletId>,
 }

@@ -1,11 +1,9 @@
 //! What a replay shows: a line for each input and effect as JSON, and the node's state after a step that was asked for.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
 use wallex_core::effect::{Effect, Input};
-use wallex_core::id::WalletId;
 use wallex_core::node::Node;
 use wallex_core::time::Timestamp;
 
@@ -17,13 +15,12 @@ pub(super) struct Showing {
     began: Timestamp,
     /// The step that is shown now; inputs and timeouts are counted from 1.
     pub(super) step: u64,
-    /// Wallets as the newest append leaves them.
-    wallets: BTreeMap<WalletId, (u64, String)>,
+    has_shown_state: bool,
 }
 
 impl Showing {
     pub(super) fn new(view: View, began: Timestamp) -> Self {
-        Self { view, began, step: 0, wallets: BTreeMap::new() }
+        Self { view, began, step: 0, has_shown_state: false }
     }
 
     pub(super) fn input(&self, now: Timestamp, input: &Input, out: &mut impl Write) -> io::Result<()> {
@@ -37,20 +34,16 @@ impl Showing {
         writeln!(out, "#{} {} timeout", self.step, since(self.began, now))
     }
 
-    pub(super) fn effect(&mut self, effect: &Effect, out: &mut impl Write) -> io::Result<()> {
-        if let Effect::Append(_, append) = effect {
-            for last in append.writes.iter().filter_map(|write| write.events.last()) {
-                self.wallets.insert(last.wallet_id.clone(), (last.version.0, last.balance.to_string()));
-            }
-        }
+    pub(super) fn effect(&self, effect: &Effect, out: &mut impl Write) -> io::Result<()> {
         self.line("out", None, effect, out)
     }
 
-    /// The state after the step that was asked for.
-    pub(super) fn state(&self, node: &Node, out: &mut impl Write) -> io::Result<()> {
+    /// The state after the step that was asked for: what matters most, and then all of it as JSON.
+    pub(super) fn state(&mut self, node: &Node, out: &mut impl Write) -> io::Result<()> {
         if self.view.at != Some(self.step) {
             return Ok(());
         }
+        self.has_shown_state = true;
         let commands = node.commands();
         writeln!(out, "state after step {}", self.step)?;
         writeln!(
@@ -62,11 +55,25 @@ impl Showing {
         writeln!(out, "  counters    {:?}", commands.statistics())?;
         writeln!(out, "  pipeline    {:?}", node.pipeline())?;
         writeln!(out, "  timer       {:?}", node.poll_timeout().map(|(at, why)| (since(self.began, at), why)))?;
-        let chosen = |wallet: &WalletId| self.view.wallet.as_ref().is_none_or(|chosen| chosen == wallet);
-        for (wallet, (version, balance)) in self.wallets.iter().filter(|(wallet, _)| chosen(wallet)) {
-            writeln!(out, "  wallet      {wallet}: version {version}, balance {balance}, as the newest append has it")?;
+        match &self.view.wallet {
+            Some(wallet) => {
+                writeln!(out, "wallet {wallet}")?;
+                serde_json::to_writer_pretty(&mut *out, &commands.wallet_state(wallet))?;
+            }
+            None => {
+                writeln!(out, "node")?;
+                serde_json::to_writer_pretty(&mut *out, node)?;
+            }
         }
-        Ok(())
+        writeln!(out)
+    }
+
+    /// Says so when the recording has no state after the step that was asked for.
+    pub(super) fn say_what_is_missing(&self, out: &mut impl Write) -> io::Result<()> {
+        match self.view.at {
+            Some(at) if !self.has_shown_state => writeln!(out, "-- the recording has no state after step {at}"),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn is_elsewhere(&self) -> bool {

@@ -85,7 +85,7 @@ fn a_transfer_is_not_refused_on_wallets_that_were_never_so_at_one_moment() {
     };
     // The destination is read, then it is created, then the source is created, then that is read.
     let to = read(&mut world, "b");
-    let waits = std::mem::replace(&mut world.node, crate::node::Node::new(shared(), world.now));
+    let waits = std::mem::replace(&mut world.node, crate::node_twin::Twin::new(shared(), world.now));
     for name in ["b", "a"] {
         world.submit(create(name, "10"));
         world.settle();

@@ -234,6 +234,12 @@ proptest! {
         run(&embedded(), steps);
     }
 
+    /// Wallets go out of the cache and come back, and are leased before they are written to.
+    #[test]
+    fn money_versions_and_effects_hold_under_any_faults_in_a_small_cache(steps in prop::collection::vec(step(), 1..80)) {
+        run(&crate::config::Config { wallets_cached_max: 2, leases: true, ..embedded() }, steps);
+    }
+
     #[test]
     fn money_versions_and_effects_hold_under_any_faults_shared(steps in prop::collection::vec(step(), 1..80)) {
         run(&shared(), steps);

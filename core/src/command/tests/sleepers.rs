@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::command::Answer;
 use crate::effect::{Effect, Input};
-use crate::node::Node;
+use crate::node_twin::Twin as Node;
 
 /// Two instances over the same stores: the world's own is the one that is awake.
 struct Sleeper {

@@ -133,7 +133,7 @@ fn a_refusal_whose_key_was_taken_over_is_neither_stored_nor_answered() {
     let mut world = wallets();
     let slow = world.submit_keyed(debit("b", "5"), key("k", 1));
     let store = until(&mut world, is_store);
-    let asleep = std::mem::replace(&mut world.node, crate::node::Node::new(shared(), world.now));
+    let asleep = std::mem::replace(&mut world.node, crate::node_twin::Twin::new(shared(), world.now));
     world.submit(credit("b", "9"));
     world.settle();
     let before = world.now;
@@ -188,7 +188,7 @@ fn a_takeover_refuses_only_on_what_was_read_after_it() {
     // The wallet is read for another command before the key is taken over, and credited by another instance.
     world.submit(debit("b", "1"));
     world.settle();
-    let waits = std::mem::replace(&mut world.node, crate::node::Node::new(shared(), world.now));
+    let waits = std::mem::replace(&mut world.node, crate::node_twin::Twin::new(shared(), world.now));
     world.submit(credit("b", "9"));
     world.settle();
     world.node = waits;

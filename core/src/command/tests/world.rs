@@ -13,7 +13,7 @@ use crate::effect::{Append, Completion, Effect, Input, Loaded, Reservation};
 use crate::event::Event;
 use crate::id::{CommandId, CorrelationId, OwnerId, RequestId, Version, WalletId};
 use crate::money::{Amount, Money};
-use crate::node::Node;
+use crate::node_twin::Twin as Node;
 use crate::time::Timestamp;
 use crate::wallet::{Create, Credit, Debit, Operation, Transfer};
 
