@@ -2,8 +2,8 @@
 //!
 //! Online: an event id comes once, and all events of a command come in one append. At the end, from the clients' side: an
 //! operation (all attempts under one key with one payload) has the events of at most one command, what is known not to be
-//! done has none, what is unknown has all of its events or none and nothing has other ones (kind, wallets and amounts are
-//! compared with the attempt's command), and all answers that stand are equal.
+//! done has none, and all answers that stand are equal. No event is a phantom, whatever the client knows: somebody asked for
+//! it, and its kind, wallets and amount are those of the attempt's command.
 
 use std::collections::{BTreeMap, BTreeSet};
 
