@@ -59,7 +59,7 @@ mutants! {
     ReleaseAfterUnknown,
     /// A refusal is not stored under its key.
     RefusalNotStored,
-    /// The event store's revision is not checked: a bug of the simulator's event store, which stands for the server.
+    /// The event store's revision is not checked: a bug of the simulator's event store, in the place of the server.
     RevisionNotChecked,
     /// The feeder enqueues what it hears of, not what the log has: the dual write.
     DualWrite,
@@ -91,7 +91,7 @@ mutants! {
     TornTailTrusted,
     /// The journal forgets the idempotency keys when it is opened.
     KeysForgotten,
-    /// A read does not wait for the version that it was asked for: a bug of the simulator's reads, which stand for HTTP.
+    /// A read does not wait for the version that it was asked for: a bug of the simulator's reads, in the place of HTTP.
     ReadTooEarly,
 }
 

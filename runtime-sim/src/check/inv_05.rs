@@ -120,7 +120,7 @@ fn only_what_was_asked_for(books: &Books, history: &History, report: &mut Report
         if let Some((step, times)) = difference(asked, &done) {
             report.add(5, step.wallets().next(), || {
                 format!(
-                    "attempt {} asked for {asked:?}, but its command {command} has {times} events of {step:?}",
+                    "attempt {} asked for {asked:?}, but command {command} has {times} events of {step:?}",
                     attempt.0
                 )
             });
