@@ -91,7 +91,7 @@ mutants! {
     TornTailTrusted,
     /// The journal forgets the idempotency keys when it is opened.
     KeysForgotten,
-    /// A read does not wait for the version that it was asked for: a bug of the simulator's reads, in the place of HTTP.
+    /// A read does not wait for the version that it was asked for: a bug of the simulator's reads, in place of HTTP.
     ReadTooEarly,
 }
 

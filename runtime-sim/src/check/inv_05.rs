@@ -1,9 +1,9 @@
 //! INV-05: a command id takes effect at most once, and every answer to it is the same.
 //!
-//! Online: an event id comes once, and all events of a command come in one append. At the end, from the clients' side: an
-//! operation (all attempts under one key with one payload) has the events of at most one command, what is known not to be
-//! done has none, and all answers that stand are equal. No event is a phantom, whatever the client knows: somebody asked for
-//! it, and its kind, wallets and amount are those of the attempt's command.
+//! Online: an event id comes once, and all events of a command come in one append. At the end, from the clients' side:
+//! an operation (all attempts under one key with one payload) has the events of at most one command, what is known not
+//! to be done has none, and all answers that stand are equal. No event is a phantom, whatever the client knows: somebody
+//! asked for it, and its kind, wallets and amount are those of the command.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -98,8 +98,8 @@ fn answered_in_one_way(operation: &Operation<'_>, report: &mut Report) {
     }
 }
 
-/// No event is a phantom: each leads to an attempt, whether its client knows the outcome or not, and what a command did is
-/// what that attempt asked for.
+/// No event is a phantom: each leads to an attempt, whether its client knows the outcome or not, and what a command did
+/// is what that attempt asked for.
 fn only_what_was_asked_for(books: &Books, history: &History, report: &mut Report) {
     let mut done: BTreeMap<(CommandId, AttemptId), BTreeMap<&Step, usize>> = BTreeMap::new();
     for (wallet, entries) in books.wallets() {

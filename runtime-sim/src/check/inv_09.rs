@@ -26,7 +26,7 @@ mod tests {
     use crate::check::sample::{Run, at, done, evidence_of, snapshot, wallet};
     use crate::history::{Command, History, Outcome, Step};
 
-    /// Somebody creates a wallet, and somebody reads it after that. The histories that are hard are in [`super::linear`].
+    /// Somebody creates a wallet, and somebody reads it after that. The hard histories are those of [`super::linear`].
     fn found(seen: Option<i64>) -> Vec<u8> {
         let mut history = History::default();
         let create = Command::One { step: Step::Create(wallet("a"), 10_00), if_match: None };
