@@ -2,7 +2,8 @@
 //!
 //! A site reads `if mutant::on(Mutant::Name) { … }`. Without the feature `mutants` that is `false` at compile time and
 //! leaves nothing behind; with it, one bug at a time is switched on for a thread, and the same build is sound as long as
-//! none is. The feature belongs to the simulator alone: no binary that serves anybody is built with it.
+//! none is. The feature belongs to the simulator alone: no binary that serves anybody is built with it. Two bugs are in
+//! what the simulator has in place of a server or of HTTP, and say so; all others are in the core and the journal.
 
 macro_rules! mutants {
     ($($(#[doc = $bug:literal])+ $name:ident,)+) => {
@@ -34,6 +35,8 @@ mutants! {
     UnknownIsFailure,
     /// An append whose outcome is unknown is decided again, as after a conflict.
     UnknownIsConflict,
+    /// An append whose outcome is unknown is repeated with new event ids.
+    RetryWithNewIds,
     /// The legs of a transfer go into appends of their own.
     LegsApart,
     /// A refusal rests on the cache, though other processes write too.
@@ -56,7 +59,7 @@ mutants! {
     ReleaseAfterUnknown,
     /// A refusal is not stored under its key.
     RefusalNotStored,
-    /// The event store's revision is not checked.
+    /// The event store's revision is not checked: a bug of the simulator's event store, in the place of the server.
     RevisionNotChecked,
     /// The feeder enqueues what it hears of, not what the log has: the dual write.
     DualWrite,
@@ -84,9 +87,11 @@ mutants! {
     AckBeforeSync,
     /// The journal takes a sync that failed for done.
     SyncErrorIgnored,
+    /// The journal takes a torn end for a frame, does not cut it and goes on behind it.
+    TornTailTrusted,
     /// The journal forgets the idempotency keys when it is opened.
     KeysForgotten,
-    /// A read does not wait for the version that it was asked for.
+    /// A read does not wait for the version that it was asked for: a bug of the simulator's reads, in place of HTTP.
     ReadTooEarly,
 }
 

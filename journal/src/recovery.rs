@@ -206,8 +206,12 @@ impl State {
         })?;
         recovery.frames_read = stop.frames;
         let (file, torn) = clean_end(shared, &stop)?;
+        let mut cursor = stop.cursor;
+        if let Some(torn) = torn.as_ref().filter(|_| mutant::on(Mutant::TornTailTrusted)) {
+            cursor.place.offset += torn.bytes as u32;
+        }
         recovery.torn = torn;
-        Ok((Some(file), stop.cursor))
+        Ok((Some(file), cursor))
     }
 
     fn fold(&mut self, place: Place, frame: &Frame<'_>) -> Result<(), JournalError> {
@@ -291,6 +295,9 @@ pub(crate) fn clean_end<S: Storage>(shared: &Shared<S>, stop: &Stop) -> Result<(
     let invalid = stop.invalid.unwrap_or(Invalid::Blank);
     match ending(&file, (offset, length), chain, invalid).during("read", &name)? {
         Ending::Clean => Ok((file, None)),
+        Ending::Torn { bytes } if mutant::on(Mutant::TornTailTrusted) => {
+            Ok((file, Some(Torn { segment: name, offset, bytes })))
+        }
         Ending::Torn { bytes } => {
             write_zeros(&file, offset, offset + bytes).during("cut", &name)?;
             file.sync_data().during("sync", &name)?;

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "tests say what they expect by unwrapping")]
 
 mod contracts {
+    mod broker;
     mod database;
     mod event_store;
     mod fake;
+    mod leases;
 }

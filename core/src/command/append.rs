@@ -11,7 +11,7 @@ use super::slot::{CommandSlot, Lease, SlotId, Stage};
 use super::{Answer, Unavailable};
 use crate::config::IdempotencyMode;
 use crate::effect::{Append, Completion, Effect, KeyRecord, StreamWrite};
-use crate::id::EffectId;
+use crate::id::{EffectId, EventId};
 use crate::limits::DECISIONS_PER_COMMAND_MAX;
 use crate::mutant::{self, Mutant};
 
@@ -66,7 +66,11 @@ impl CommandMachine {
         let effect = self.expect(PendingEffect::Append(flight));
         if let Some(in_flight) = self.flights.get_mut(&flight) {
             in_flight.attempts.push(effect);
-            self.effects.push(Effect::Append(effect, Arc::clone(&in_flight.append)));
+            let append = match in_flight.attempts.len() {
+                again @ 2.. if mutant::on(Mutant::RetryWithNewIds) => Arc::new(with_new_ids(&in_flight.append, again)),
+                _ => Arc::clone(&in_flight.append),
+            };
+            self.effects.push(Effect::Append(effect, append));
         }
     }
 
@@ -236,4 +240,15 @@ impl CommandMachine {
             }
         }
     }
+}
+
+/// The same append under ids that no store has seen ([`Mutant::RetryWithNewIds`]).
+fn with_new_ids(append: &Append, attempt: usize) -> Append {
+    let mut append = append.clone();
+    for event in append.writes.iter_mut().flat_map(|write| &mut write.events) {
+        let mut bytes = *event.event_id.as_bytes();
+        bytes[15] ^= attempt as u8;
+        event.event_id = EventId::from_bytes(bytes);
+    }
+    append
 }

@@ -10,7 +10,7 @@ use wallex_core::event::{Event, Fact, Recorded};
 use wallex_core::id::{CommandId, EventId, Position, TransferId, WalletId};
 
 use super::delivery::Delivery;
-use crate::history::AttemptId;
+use crate::history::{AttemptId, Step};
 
 /// One event of a wallet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Entry {
     pub balance: i64,
     /// The balance that follows from all amounts up to here.
     pub folded: i64,
+    /// What a client asks for to get it; both legs of a transfer have the same.
+    pub done: Step,
     /// The command that caused it.
     pub command_id: CommandId,
     /// The client's attempt that caused it.
@@ -76,6 +78,7 @@ impl Books {
             version: event.version.0,
             balance: minor(event.balance.minor_units()),
             folded: entries.last().map_or(0, |entry| entry.folded) + change,
+            done: step_of(event),
             command_id: event.command_id,
             attempt: AttemptId::of(&event.correlation_id),
         });
@@ -148,6 +151,18 @@ pub(crate) fn change_of(event: &Event) -> i64 {
     match event.fact {
         Fact::Created { .. } | Fact::Credited { .. } => amount,
         Fact::Debited { .. } => -amount,
+    }
+}
+
+/// What a client asks for to get an event, told from the event alone.
+pub(crate) fn step_of(event: &Event) -> Step {
+    let (wallet, amount) = (event.wallet_id.clone(), minor(event.amount.minor_units()));
+    match &event.fact {
+        Fact::Created { .. } => Step::Create(wallet, amount),
+        Fact::Credited { transfer: None } => Step::Credit(wallet, amount),
+        Fact::Debited { transfer: None } => Step::Debit(wallet, amount),
+        Fact::Credited { transfer: Some(leg) } => Step::Transfer(leg.counterparty.clone(), wallet, amount),
+        Fact::Debited { transfer: Some(leg) } => Step::Transfer(wallet, leg.counterparty.clone(), amount),
     }
 }
 

@@ -60,7 +60,9 @@ impl Checker for Conservation {
 
 #[cfg(test)]
 mod tests {
-    use crate::check::sample::{Run, append, create, credit, transfer};
+    use wallex_core::event::{Event, Fact};
+
+    use crate::check::sample::{Run, append, asked_for, create, credit, debit, evidence_of, money, transfer, wallet};
 
     #[test]
     fn a_whole_transfer_is_fine() {
@@ -82,5 +84,36 @@ mod tests {
     fn money_from_nowhere_is_found() {
         let run = Run::of([append(&[create("a", 10_00)]), append(&[credit("a", 2, 1_00, 12_00, "")])]);
         assert_eq!(run.found(), [1]);
+    }
+
+    #[test]
+    fn legs_that_do_not_make_a_whole_are_found() {
+        let found = |change: fn(&mut [Event; 2])| {
+            let mut legs = transfer("a", 2, 7_00, "b", 2, 8_00, 3_00);
+            change(&mut legs);
+            let created = [append(&[create("a", 10_00)]), append(&[create("b", 5_00)])];
+            Run::of(created.into_iter().chain([append(&legs)])).found()
+        };
+        assert!(found(|_| {}).is_empty());
+        let other_amount = found(|[_, credit]| (credit.amount, credit.balance) = (money(2_00), money(7_00)));
+        assert_eq!(other_amount, [1, 1], "once for each leg");
+        let other_side = found(|[debit, _]| {
+            let Fact::Debited { transfer: Some(leg) } = &mut debit.fact else { panic!("a leg") };
+            leg.counterparty = wallet("c");
+        });
+        assert_eq!(other_side, [1, 1]);
+    }
+
+    #[test]
+    fn wallets_that_hold_more_than_came_in_are_found_at_the_end() {
+        let sums = |balance: i64| {
+            let (history, appends) =
+                asked_for(vec![append(&[create("a", 10_00)]), append(&[debit("a", 2, 1_00, balance)])]);
+            let evidence = evidence_of(&appends);
+            let violations = Run::of(appends).end(&history, &evidence).violations;
+            violations.into_iter().filter(|one| one.wallet.is_none()).map(|one| one.text).collect::<Vec<_>>()
+        };
+        assert_eq!(sums(9_00), Vec::<String>::new());
+        assert_eq!(sums(9_50), ["1000 came in and 100 went out, but the wallets hold 950"]);
     }
 }

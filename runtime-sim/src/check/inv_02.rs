@@ -32,4 +32,10 @@ mod tests {
     fn an_overdrawn_wallet_is_found() {
         assert_eq!(Run::of([append(&[create("a", 1_00)]), append(&[debit("a", 2, 1_01, -1)])]).found(), [2]);
     }
+
+    #[test]
+    fn a_wallet_whose_amounts_overdraw_it_is_found_whatever_balance_is_claimed() {
+        let found = Run::of([append(&[create("a", 1_00)]), append(&[debit("a", 2, 1_01, 0)])]).found();
+        assert!(found.contains(&2), "{found:?}");
+    }
 }

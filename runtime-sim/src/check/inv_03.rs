@@ -31,7 +31,11 @@ impl Checker for Dense {
 
 #[cfg(test)]
 mod tests {
+    use wallex_core::event::Recorded;
+    use wallex_core::id::Position;
+
     use crate::check::sample::{Run, append, create, credit};
+    use crate::observe::Observation;
 
     #[test]
     fn gaps_repeats_and_late_creations_are_found() {
@@ -41,5 +45,25 @@ mod tests {
         assert_eq!(Run::of([first(), next(3)]).found()[..1], [3]);
         assert_eq!(Run::of([first(), next(1)]).found()[..1], [3]);
         assert_eq!(Run::of([append(&[credit("a", 1, 1_00, 1_00, "")])]).found(), [3]);
+    }
+
+    #[test]
+    fn a_wallet_that_is_created_twice_is_found() {
+        assert_eq!(Run::of([append(&[create("a", 0)]), append(&[create("a", 0)])]).found()[..2], [3, 3]);
+    }
+
+    #[test]
+    fn a_log_whose_positions_do_not_grow_is_found() {
+        let at = |positions: [u64; 2]| {
+            let mut run = Run::of([]);
+            for (position, event) in positions.into_iter().zip([create("a", 1_00), create("b", 1_00)]) {
+                run.see(&Observation::Appended(&[Recorded { position: Position(position), event }]));
+            }
+            run.found()
+        };
+        assert!(at([1, 2]).is_empty());
+        assert!(at([220, 660]).is_empty(), "positions may leave holes");
+        assert_eq!(at([2, 2]), [3]);
+        assert_eq!(at([2, 1]), [3]);
     }
 }

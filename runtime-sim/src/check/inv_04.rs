@@ -79,4 +79,12 @@ mod tests {
         let kept = run().end(&History::default(), &evidence);
         assert!(kept.violations.iter().all(|violation| violation.invariant.0 != 4));
     }
+
+    #[test]
+    fn an_answer_that_shows_a_version_that_is_not_there_is_found() {
+        let mut run = Run::of([append(&[create("a", 10_00)])]);
+        answer(&mut run, &done(&[("a", 2, 10_00)]));
+        answer(&mut run, &done(&[("b", 1, 10_00)]));
+        assert_eq!(run.found(), [4, 4]);
+    }
 }

@@ -99,19 +99,40 @@ impl Checker for ZeroLoss {
 
 #[cfg(test)]
 mod tests {
-    use wallex_core::id::Position;
+    use wallex_core::event::Event;
+    use wallex_core::id::{EventId, Position};
+    use wallex_core::projector::{Consumer, DeadLetter, HeldEvent, Projection, partition_of};
 
-    use crate::check::sample::{Run, append, create, credit, evidence_of, recorded};
+    use crate::check::sample::{
+        Run, append, asked_for, create, credit, evidence_of, insert, ledger, messages, recorded, wallet,
+    };
     use crate::history::History;
-    use crate::observe::Observation;
+    use crate::observe::{Evidence, Observation};
+
+    fn events() -> [Event; 2] {
+        [create("a", 10_00), credit("a", 2, 1_00, 11_00, "")]
+    }
 
     fn run() -> Run {
-        Run::of([append(&[create("a", 10_00)]), append(&[credit("a", 2, 1_00, 11_00, "")])])
+        Run::of(events().map(|event| append(&[event])))
+    }
+
+    fn held(consumer: Consumer, event: &Event) -> HeldEvent {
+        HeldEvent {
+            consumer,
+            wallet_id: event.wallet_id.clone(),
+            event_id: event.event_id,
+            version: event.version,
+            partition: partition_of(&event.wallet_id),
+            offset: event.version.0,
+            event: None,
+            dead: Some(DeadLetter { reason: "refused".to_owned(), attempts: 8 }),
+        }
     }
 
     #[test]
     fn a_feeder_that_skips_an_event_is_found_at_once() {
-        let rows = recorded([create("a", 10_00), credit("a", 2, 1_00, 11_00, "")]);
+        let rows = recorded(events());
         let mut good = run();
         good.see(&Observation::OutboxWritten { events: &rows, from: Position(0), to: Position(2) });
         assert!(good.found().is_empty());
@@ -121,20 +142,113 @@ mod tests {
     }
 
     #[test]
+    fn a_feeder_that_does_not_write_again_what_a_power_cut_took_is_found() {
+        let rows = recorded(events());
+        for (again, found) in [(&rows[..], vec![]), (&rows[1..], vec![6])] {
+            let mut run = run();
+            run.see(&Observation::OutboxWritten { events: &rows, from: Position(0), to: Position(2) });
+            run.see(&Observation::DatabaseRolledBack(&Evidence::default()));
+            run.see(&Observation::OutboxWritten { events: again, from: Position(0), to: Position(2) });
+            assert_eq!(run.found(), found);
+        }
+    }
+
+    #[test]
     fn a_relay_that_marks_what_it_did_not_publish_is_found_at_once() {
+        let mark = |run: &mut Run, held: &[HeldEvent], released: &[EventId]| {
+            run.see(&Observation::RelayMarked { from: Position(0), to: Position(1), held, released });
+        };
+        let mut lost = run();
+        mark(&mut lost, &[], &[]);
+        assert_eq!(lost.found(), [6]);
+        let mut published = run();
+        published.see(&Observation::Published(&messages(&events())[0]));
+        mark(&mut published, &[], &[]);
+        assert!(published.found().is_empty());
+        let mut aside = run();
+        mark(&mut aside, &[held(Consumer::Relay, &events()[0])], &[]);
+        assert!(aside.found().is_empty());
+        mark(&mut aside, &[], &[events()[0].event_id]);
+        assert_eq!(aside.found(), [6], "it was let go of and never published");
+    }
+
+    /// What is found when a consumer passes both messages, having written these rows and set these events aside.
+    fn passed(consumer: Consumer, changes: &Projection, held: &[HeldEvent]) -> Vec<u8> {
         let mut run = run();
-        run.see(&Observation::RelayMarked { from: Position(0), to: Position(1), held: &[], released: &[] });
-        assert_eq!(run.found(), [6]);
+        messages(&events()).iter().for_each(|message| run.see(&Observation::Published(message)));
+        let checkpoints = [(partition_of(&wallet("a")), 0, 2)];
+        run.see(&Observation::Projected { consumer, changes, checkpoints: &checkpoints, held, released: &[] });
+        run.found()
+    }
+
+    #[test]
+    fn a_consumer_that_passes_what_it_did_not_apply_is_found_at_once() {
+        let [first, second] = events();
+        let consumer = Consumer::Ledger;
+        assert!(passed(consumer, &ledger(&events()), &[]).is_empty());
+        assert_eq!(passed(consumer, &ledger(&events()[..1]), &[]), [6]);
+        assert_eq!(passed(consumer, &ledger(&[]), &[]), [6, 6]);
+        assert!(passed(consumer, &ledger(&events()[..1]), &[held(consumer, &second)]).is_empty());
+        assert!(passed(consumer, &ledger(&[]), &[held(consumer, &first)]).is_empty(), "what follows waits behind it");
+        assert_eq!(passed(consumer, &ledger(&[]), &[held(consumer, &second)]), [6]);
+        assert_eq!(passed(Consumer::ReadModel, &insert(&first), &[]), [6]);
+        assert!(passed(Consumer::ReadModel, &insert(&first), &[held(Consumer::ReadModel, &second)]).is_empty());
+    }
+
+    #[test]
+    fn a_consumer_may_pass_again_what_it_has_applied() {
+        let mut run = run();
+        messages(&events()).iter().for_each(|message| run.see(&Observation::Published(message)));
+        run.project(Consumer::Ledger, &ledger(&events()), &[]);
+        let (consumer, partition) = (Consumer::Ledger, partition_of(&wallet("a")));
+        for checkpoints in [[(partition, 0, 2)], [(partition, 1, 2)]] {
+            let (changes, checkpoints) = (&ledger(&[]), &checkpoints);
+            run.see(&Observation::Projected { consumer, changes, checkpoints, held: &[], released: &[] });
+        }
+        assert!(run.found().is_empty());
+    }
+
+    /// What is found at the end, in words, when something of it has changed.
+    fn at_the_end(change: impl FnOnce(&mut Evidence)) -> Vec<String> {
+        let (history, appends): (History, _) = asked_for(events().map(|event| append(&[event])).to_vec());
+        let mut evidence = evidence_of(&appends);
+        change(&mut evidence);
+        let violations = Run::of(appends).end(&history, &evidence).violations;
+        violations.into_iter().filter(|one| one.invariant.0 == 6).map(|one| one.text).collect()
     }
 
     #[test]
     fn an_event_that_never_arrives_is_found_at_the_end() {
-        let appends = vec![append(&[create("a", 10_00)])];
-        let whole = evidence_of(&appends);
-        assert!(Run::of(appends.clone()).end(&History::default(), &whole).violations.is_empty());
-        let mut lost = whole;
-        lost.ledger.clear();
-        let verdict = Run::of(appends).end(&History::default(), &lost);
-        assert!(verdict.violations.iter().any(|violation| violation.text.contains("never reached the ledger")));
+        let second = || held(Consumer::Ledger, &events()[1]);
+        assert_eq!(at_the_end(|_| {}), Vec::<String>::new());
+        let lost = |evidence: &mut Evidence| drop(evidence.ledger.pop());
+        assert_eq!(at_the_end(lost), ["version 2 never reached the ledger"]);
+        assert_eq!(at_the_end(|evidence| drop(evidence.outbox.pop())), ["version 2 never reached the outbox"]);
+        assert_eq!(
+            at_the_end(|evidence| evidence.topic.iter_mut().for_each(|messages| drop(messages.pop()))),
+            ["version 2 never reached the topic"]
+        );
+        let missing: Vec<String> =
+            [1, 2].map(|version| format!("version {version} never reached the read model")).into();
+        assert_eq!(at_the_end(|evidence| evidence.read_model.clear()), missing);
+        let aside = |evidence: &mut Evidence| {
+            lost(evidence);
+            evidence.held.push(second());
+        };
+        assert_eq!(at_the_end(aside), Vec::<String>::new(), "it is set aside");
+        let of_another = |evidence: &mut Evidence| {
+            lost(evidence);
+            evidence.held.push(HeldEvent { consumer: Consumer::ReadModel, ..second() });
+        };
+        assert_eq!(at_the_end(of_another), ["version 2 never reached the ledger"]);
+    }
+
+    #[test]
+    fn what_has_not_come_to_rest_is_not_lost_yet() {
+        let unsettled = |evidence: &mut Evidence| {
+            evidence.ledger.clear();
+            evidence.unsettled.push("the ledger is behind".to_owned());
+        };
+        assert_eq!(at_the_end(unsettled), Vec::<String>::new());
     }
 }

@@ -76,32 +76,25 @@ impl Checker for InOrder {
 #[cfg(test)]
 mod tests {
     use wallex_core::id::Position;
-    use wallex_core::projector::{Consumer, LedgerEntry, Projection, message_of};
+    use wallex_core::projector::{Consumer, Projection, message_of};
 
-    use crate::check::sample::{Run, append, create, credit};
+    use crate::check::sample::{Run, append, create, credit, evidence_of, insert, ledger, update};
     use crate::observe::Observation;
 
-    fn ledger(versions: &[u64]) -> Vec<u8> {
+    fn applied(versions: &[u64]) -> Vec<u8> {
         let events = [create("a", 10_00), credit("a", 2, 1_00, 11_00, ""), credit("a", 3, 1_00, 12_00, "")];
         let mut run = Run::of(events.iter().map(|event| append(std::slice::from_ref(event))));
         for version in versions {
-            let rows = Projection::Ledger(vec![LedgerEntry::from(&events[*version as usize - 1])]);
-            run.see(&Observation::Projected {
-                consumer: Consumer::Ledger,
-                changes: &rows,
-                checkpoints: &[],
-                held: &[],
-                released: &[],
-            });
+            run.project(Consumer::Ledger, &ledger(&events[*version as usize - 1..][..1]), &[]);
         }
         run.found()
     }
 
     #[test]
     fn a_consumer_that_repeats_or_skips_is_found() {
-        assert!(ledger(&[1, 2, 3]).is_empty());
-        assert_eq!(ledger(&[1, 3]), [7]);
-        assert_eq!(ledger(&[1, 2, 2]), [7]);
+        assert!(applied(&[1, 2, 3]).is_empty());
+        assert_eq!(applied(&[1, 3]), [7]);
+        assert_eq!(applied(&[1, 2, 2]), [7]);
     }
 
     #[test]
@@ -116,5 +109,36 @@ mod tests {
         };
         assert!(published(&[0, 1, 0, 1, 2]).is_empty());
         assert_eq!(published(&[0, 2]), [7]);
+    }
+
+    #[test]
+    fn a_row_of_the_read_model_moves_on_from_where_it_is() {
+        let events = [create("a", 10_00), credit("a", 2, 1_00, 11_00, ""), credit("a", 3, 1_00, 12_00, "")];
+        let projected = |changes: &[Projection]| {
+            let mut run = Run::of(events.iter().map(|event| append(std::slice::from_ref(event))));
+            changes.iter().for_each(|change| run.project(Consumer::ReadModel, change, &[]));
+            run.found()
+        };
+        let [first, second, third] = &events;
+        assert!(projected(&[insert(first), update(1, second), update(2, third)]).is_empty());
+        assert!(projected(&[insert(first), update(1, third)]).is_empty(), "many events make one change");
+        assert!(projected(&[insert(third)]).is_empty());
+        assert_eq!(projected(&[insert(first), update(2, third)]), [7]);
+        assert_eq!(projected(&[insert(first), insert(first)]), [7]);
+        assert_eq!(projected(&[insert(first), update(1, first)]), [7]);
+        assert_eq!(projected(&[update(1, second)]), [7]);
+    }
+
+    #[test]
+    fn what_a_power_cut_took_is_applied_again_from_where_the_database_is() {
+        let events = [create("a", 10_00), credit("a", 2, 1_00, 11_00, "")];
+        let kept = evidence_of(&[append(&events[..1])]);
+        for (again, found) in [(&events[1..], vec![]), (&events[..], vec![7])] {
+            let mut run = Run::of(events.iter().map(|event| append(std::slice::from_ref(event))));
+            run.project(Consumer::Ledger, &ledger(&events), &[]);
+            run.see(&Observation::DatabaseRolledBack(&kept));
+            run.project(Consumer::Ledger, &ledger(again), &[]);
+            assert_eq!(run.found(), found);
+        }
     }
 }

@@ -87,8 +87,12 @@ impl Checker for Faithful {
 
 #[cfg(test)]
 mod tests {
-    use crate::check::sample::{Run, answer, append, create, credit, evidence_of, money, snapshot};
-    use crate::history::{History, Outcome};
+    use wallex_core::projector::{Consumer, Projection};
+
+    use crate::check::sample::{
+        Run, answer, append, asked_for, create, credit, evidence_of, insert, ledger, money, snapshot, update,
+    };
+    use crate::history::Outcome;
 
     fn appends() -> Vec<Vec<wallex_core::event::Event>> {
         vec![append(&[create("a", 10_00)]), append(&[credit("a", 2, 1_00, 11_00, "")])]
@@ -96,20 +100,22 @@ mod tests {
 
     #[test]
     fn a_row_with_another_balance_is_found() {
-        let mut evidence = evidence_of(&appends());
-        assert!(Run::of(appends()).end(&History::default(), &evidence).violations.is_empty());
+        let (history, appends) = asked_for(appends());
+        let mut evidence = evidence_of(&appends);
+        assert!(Run::of(appends.clone()).end(&history, &evidence).violations.is_empty());
         evidence.read_model[0].balance = money(12_00);
-        let verdict = Run::of(appends()).end(&History::default(), &evidence);
+        let verdict = Run::of(appends).end(&history, &evidence);
         assert_eq!(verdict.violations[0].invariant.0, 8);
     }
 
     #[test]
     fn a_ledger_row_with_another_amount_and_a_row_that_is_there_twice_are_found() {
-        let mut evidence = evidence_of(&appends());
+        let (history, appends) = asked_for(appends());
+        let mut evidence = evidence_of(&appends);
         evidence.ledger[1].amount = money(2_00);
         let again = evidence.ledger[0].clone();
         evidence.ledger.push(again);
-        let verdict = Run::of(appends()).end(&History::default(), &evidence);
+        let verdict = Run::of(appends).end(&history, &evidence);
         assert_eq!(verdict.violations.len(), 2);
         assert!(verdict.violations.iter().all(|violation| violation.invariant.0 == 8));
     }
@@ -121,5 +127,28 @@ mod tests {
         assert!(run.found().is_empty());
         answer(&mut run, &Outcome::Read(Some(snapshot("a", 2, 10_00))));
         assert_eq!(run.found(), [8]);
+    }
+
+    #[test]
+    fn a_row_that_is_written_is_compared_with_the_log_at_once() {
+        let written = |consumer: Consumer, changes: &Projection| {
+            let mut run = Run::of(appends());
+            run.project(consumer, changes, &[]);
+            run.found().into_iter().filter(|invariant| *invariant == 8).count()
+        };
+        let (first, second) = (create("a", 10_00), credit("a", 2, 1_00, 11_00, ""));
+        let wrong = credit("a", 2, 1_00, 12_00, "");
+        let read_model = Consumer::ReadModel;
+        assert_eq!(written(read_model, &insert(&first)), 0);
+        assert_eq!(written(read_model, &insert(&second)), 0);
+        assert_eq!(written(read_model, &insert(&create("a", 9_00))), 1);
+        assert_eq!(written(read_model, &insert(&create("b", 10_00))), 1, "the log has no such wallet");
+        assert_eq!(written(read_model, &update(1, &second)), 0);
+        assert_eq!(written(read_model, &update(1, &wrong)), 1);
+        assert_eq!(written(read_model, &update(1, &credit("a", 3, 1_00, 12_00, ""))), 1, "nor such a version");
+        assert_eq!(written(Consumer::Ledger, &ledger(&[first.clone(), second])), 0);
+        assert_eq!(written(Consumer::Ledger, &ledger(&[wrong])), 1);
+        assert_eq!(written(Consumer::Ledger, &ledger(&[first, credit("a", 2, 2_00, 11_00, "")])), 1);
+        assert_eq!(written(Consumer::Ledger, &ledger(&[create("b", 10_00)])), 1);
     }
 }

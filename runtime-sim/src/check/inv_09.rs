@@ -18,3 +18,30 @@ impl Checker for Linearizable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::check::sample::{Run, at, done, evidence_of, snapshot, wallet};
+    use crate::history::{Command, History, Outcome, Step};
+
+    /// Somebody creates a wallet, and somebody reads it after that. The hard histories are those of [`super::linear`].
+    fn found(seen: Option<i64>) -> Vec<u8> {
+        let mut history = History::default();
+        let create = Command::One { step: Step::Create(wallet("a"), 10_00), if_match: None };
+        let created = history.invoke(at(0), 0, None, Arc::new(create));
+        history.returns(at(1), created, done(&[("a", 1, 10_00)]));
+        let read = history.invoke(at(2), 1, None, Arc::new(Command::ReadStore { wallet: wallet("a") }));
+        history.returns(at(3), read, Outcome::Read(seen.map(|balance| snapshot("a", 1, balance))));
+        let violations = Run::of([]).end(&history, &evidence_of(&[])).violations;
+        violations.iter().map(|violation| violation.invariant.0).collect()
+    }
+
+    #[test]
+    fn a_reader_who_is_shown_less_than_was_answered_before_is_found_at_the_end() {
+        assert!(found(Some(10_00)).is_empty());
+        assert_eq!(found(None), [9]);
+        assert_eq!(found(Some(9_00)), [9]);
+    }
+}

@@ -78,7 +78,7 @@ mod tests {
     use wallex_core::id::{EventId, Position, Version};
     use wallex_core::projector::{Consumer, DeadLetter, HeldEvent, LedgerEntry, Projection};
 
-    use crate::check::sample::{Run, append, create, credit, wallet};
+    use crate::check::sample::{Run, append, create, credit, insert, ledger, update, wallet};
     use crate::history::History;
     use crate::observe::{Evidence, Observation};
 
@@ -130,5 +130,50 @@ mod tests {
         let told = Evidence { held: vec![dead.clone()], dead_letters: vec![dead], ..Evidence::default() };
         assert_eq!(Run::of([]).end(&History::default(), &quiet).violations.len(), 1);
         assert!(Run::of([]).end(&History::default(), &told).violations.is_empty());
+    }
+
+    #[test]
+    fn a_projector_holds_back_only_what_is_behind_its_own_dead_letter() {
+        let projected = |consumer: Consumer, held: &[HeldEvent]| {
+            let mut run = Run::of([]);
+            run.project(consumer, &Projection::Ledger(Vec::new()), held);
+            run.found()
+        };
+        assert!(projected(Consumer::Ledger, &[held("a", 2, true), held("a", 3, false)]).is_empty());
+        assert_eq!(projected(Consumer::Ledger, &[held("a", 2, true), held("b", 3, false)]), [11]);
+        assert_eq!(projected(Consumer::ReadModel, &[held("a", 3, false)]), [11]);
+    }
+
+    #[test]
+    fn what_another_consumer_gave_up_holds_nothing_back() {
+        let mut run = Run::of([]);
+        run.project(Consumer::Ledger, &Projection::Ledger(Vec::new()), &[held("a", 2, true)]);
+        run.project(Consumer::ReadModel, &Projection::ReadModel(Vec::new()), &[held("a", 3, false)]);
+        assert_eq!(run.found(), [11]);
+    }
+
+    #[test]
+    fn a_row_of_the_read_model_that_goes_on_past_its_dead_letter_is_found() {
+        let events = [create("a", 10_00), credit("a", 2, 1_00, 11_00, "")];
+        let found = |dead: u64| {
+            let mut run = Run::of(events.iter().map(|event| append(std::slice::from_ref(event))));
+            run.project(Consumer::ReadModel, &insert(&events[0]), &[held("a", dead, true)]);
+            run.project(Consumer::ReadModel, &update(1, &events[1]), &[]);
+            run.found()
+        };
+        assert_eq!(found(2), [11]);
+        assert!(found(3).is_empty(), "what comes before it goes on");
+    }
+
+    #[test]
+    fn a_dead_letter_that_is_let_go_of_is_applied_with_what_waited_behind_it() {
+        let events = [create("a", 10_00), credit("a", 2, 1_00, 11_00, ""), credit("a", 3, 1_00, 12_00, "")];
+        let mut run = Run::of(events.iter().map(|event| append(std::slice::from_ref(event))));
+        let aside = [held("a", 2, true), held("a", 3, false)];
+        run.project(Consumer::Ledger, &ledger(&events[..1]), &aside);
+        let (consumer, changes) = (Consumer::Ledger, &ledger(&events[1..]));
+        let released = &aside.map(|one| one.event_id);
+        run.see(&Observation::Projected { consumer, changes, checkpoints: &[], held: &[], released });
+        assert!(run.found().is_empty());
     }
 }

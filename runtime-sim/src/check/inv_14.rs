@@ -30,6 +30,8 @@ impl Checker for Recovered {
 
 #[cfg(test)]
 mod tests {
+    use wallex_core::event::Event;
+
     use crate::check::sample::{Run, append, create, credit, recorded, transfer};
     use crate::observe::Observation;
 
@@ -54,5 +56,29 @@ mod tests {
         let log = recorded(events.into_iter().chain([debit]));
         run.see(&Observation::JournalRecovered { log: &log, damaged: false });
         assert_eq!(run.found(), [1]);
+    }
+
+    #[test]
+    fn damage_that_is_reported_after_a_crash_alone_is_found() {
+        for (damaged, found) in [(false, vec![]), (true, vec![14])] {
+            let mut run = Run::of([append(&[create("a", 10_00)])]);
+            let log = recorded([create("a", 10_00)]);
+            run.see(&Observation::JournalRecovered { log: if damaged { &[] } else { &log }, damaged });
+            assert_eq!(run.found(), found);
+        }
+    }
+
+    #[test]
+    fn events_that_are_recovered_in_another_order_or_as_others_are_found() {
+        let events = [create("a", 10_00), create("b", 5_00)];
+        let recover = |log: [Event; 2]| {
+            let mut run = Run::of(events.iter().map(|event| append(std::slice::from_ref(event))));
+            run.see(&Observation::JournalRecovered { log: &recorded(log), damaged: false });
+            run.found().first().copied()
+        };
+        let [first, second] = events.clone();
+        assert_eq!(recover([first.clone(), second.clone()]), None);
+        assert_eq!(recover([second, first.clone()]), Some(14));
+        assert_eq!(recover([first, create("c", 5_00)]), Some(14));
     }
 }

@@ -9,7 +9,7 @@
 //! | `inv_02` | no balance is below zero |
 //! | `inv_03` | versions are 1, 2, 3, … |
 //! | `inv_04` | what was acknowledged is durable |
-//! | `inv_05` | a command takes effect once, and is answered in one way |
+//! | `inv_05` | a command takes effect once, does what was asked for, and is answered in one way |
 //! | `inv_06` | every event arrives everywhere |
 //! | `inv_07` | consumers apply in version order |
 //! | `inv_08` | projections equal the fold of the log |

@@ -8,12 +8,13 @@ use wallex_core::event::{Event, Fact, Recorded, TransferLeg};
 use wallex_core::id::{CommandId, CorrelationId, OwnerId, Position, TransferId, Version, WalletId};
 use wallex_core::limits::PARTITIONS;
 use wallex_core::money::Money;
-use wallex_core::projector::{LedgerEntry, message_of};
+use wallex_core::projector::{Consumer, HeldEvent, LedgerEntry, Message, Projection, WalletChange, message_of};
 use wallex_core::time::Timestamp;
 use wallex_core::wallet::Wallet;
 
+use super::books::step_of;
 use super::{Checks, Verdict};
-use crate::history::{AttemptId, Command, History, Outcome, Snapshot};
+use crate::history::{AttemptId, Command, History, Outcome, Snapshot, Step};
 use crate::observe::{Evidence, Moment, Observation};
 
 /// Any instant after the beginning.
@@ -78,9 +79,75 @@ pub(crate) fn by(attempt: AttemptId, event: Event) -> Event {
     Event { correlation_id: attempt.correlation(), ..event }
 }
 
+/// A client that asks for an operation and never hears what became of it; the attempt.
+pub(crate) fn ask(history: &mut History, step: Step) -> AttemptId {
+    asks(history, None, Command::One { step, if_match: None })
+}
+
+/// A client that asks for something and never hears what became of it; the attempt.
+pub(crate) fn asks(history: &mut History, key: Option<u64>, command: Command) -> AttemptId {
+    let attempt = history.invoke(at(0), 0, key, Arc::new(command));
+    history.returns(at(1), attempt, Outcome::Unknown);
+    attempt
+}
+
+/// The appends, with each command caused by a client that asks for just that.
+pub(crate) fn asked_for(appends: Vec<Vec<Event>>) -> (History, Vec<Vec<Event>>) {
+    let mut history = History::default();
+    let mut attempts: BTreeMap<CommandId, AttemptId> = BTreeMap::new();
+    let mut caused = |event: Event| {
+        let attempt = attempts.entry(event.command_id).or_insert_with(|| ask(&mut history, step_of(&event)));
+        by(*attempt, event)
+    };
+    let appends = appends.into_iter().map(|events| events.into_iter().map(&mut caused).collect()).collect();
+    (history, appends)
+}
+
 /// Gives events their places in the log.
 pub(crate) fn recorded(events: impl IntoIterator<Item = Event>) -> Vec<Recorded> {
     (1..).zip(events).map(|(position, event)| Recorded { position: Position(position), event }).collect()
+}
+
+/// The read model's row right after an event.
+fn row_after(event: &Event) -> Wallet {
+    Wallet {
+        id: event.wallet_id.clone(),
+        owner_id: OwnerId::parse("o").unwrap(),
+        currency: event.currency,
+        balance: event.balance,
+        version: event.version,
+        created_at: event.occurred_at,
+        updated_at: event.occurred_at,
+    }
+}
+
+/// A new row of the read model, as an event leaves it.
+pub(crate) fn insert(event: &Event) -> Projection {
+    Projection::ReadModel(vec![WalletChange::Insert(row_after(event))])
+}
+
+/// A row of the read model moves on to where an event leaves it.
+pub(crate) fn update(expected: u64, event: &Event) -> Projection {
+    let Wallet { id: wallet_id, version, balance, updated_at, .. } = row_after(event);
+    Projection::ReadModel(vec![WalletChange::Update {
+        wallet_id,
+        expected: Version(expected),
+        version,
+        balance,
+        updated_at,
+    }])
+}
+
+/// Rows of the ledger.
+pub(crate) fn ledger(events: &[Event]) -> Projection {
+    Projection::Ledger(events.iter().map(LedgerEntry::from).collect())
+}
+
+/// Messages of one wallet's events, as the broker has taken them: offsets are versions.
+pub(crate) fn messages(events: &[Event]) -> Vec<Message> {
+    let message =
+        |event: &Event| Message { offset: event.version.0, ..message_of(Position(event.version.0), event.clone()) };
+    events.iter().map(message).collect()
 }
 
 /// Everything as it is at the end of a run in which nothing went wrong.
@@ -92,16 +159,7 @@ pub(crate) fn evidence_of(appends: &[Vec<Event>]) -> Evidence {
         let message = message_of(recorded.position, recorded.event.clone());
         topic[usize::from(message.partition)].push(message);
         let event = &recorded.event;
-        let row = rows.entry(event.wallet_id.clone()).or_insert_with(|| Wallet {
-            id: event.wallet_id.clone(),
-            owner_id: OwnerId::parse("o").unwrap(),
-            currency: event.currency,
-            balance: event.balance,
-            version: event.version,
-            created_at: event.occurred_at,
-            updated_at: event.occurred_at,
-        });
-        (row.balance, row.version) = (event.balance, event.version);
+        rows.insert(event.wallet_id.clone(), row_after(event));
     }
     let ledger = log.iter().map(|recorded| LedgerEntry::from(&recorded.event)).collect();
     let (outbox, read_model) = (log.clone(), rows.into_values().collect());
@@ -161,6 +219,11 @@ impl Run {
         self.step += 1;
         let moment = Moment { at: at(self.step as i64), step: self.step };
         self.checks.observe(moment, observation);
+    }
+
+    /// A projector commits rows, and what it sets aside.
+    pub(crate) fn project(&mut self, consumer: Consumer, changes: &Projection, held: &[HeldEvent]) {
+        self.see(&Observation::Projected { consumer, changes, checkpoints: &[], held, released: &[] });
     }
 
     /// The verdict when nothing but the log is left.

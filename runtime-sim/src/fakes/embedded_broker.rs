@@ -1,13 +1,14 @@
 //! The embedded broker: partitions in memory, in front of the outbox.
 //!
-//! Offsets are positions, so what is published again is known and taken once. Nothing of it survives a crash: the next
-//! life delivers again what the outbox has up to the relay's checkpoint, without what the relay set aside (INV-06).
+//! Offsets are positions, so what is published again is known and taken once; like the real one it takes nothing that
+//! lies before its last message, of whatever partition. Nothing of it survives a crash: the next life delivers again what
+//! the outbox has up to the relay's checkpoint, without what the relay set aside (INV-06).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use wallex_core::effect::{Completion, Effect, Failure, Input};
 use wallex_core::event::Recorded;
-use wallex_core::id::EventId;
+use wallex_core::id::{EventId, Position};
 use wallex_core::projector::{Consumer, Message, message_of, partition_of};
 use wallex_core::time::Timestamp;
 
@@ -17,6 +18,8 @@ use super::Database;
 #[derive(Clone, Debug, Default)]
 pub struct EmbeddedBroker {
     partitions: BTreeMap<u16, Vec<Message>>,
+    /// The last message, or how far the outbox was published before this life.
+    last: Position,
 }
 
 impl EmbeddedBroker {
@@ -30,6 +33,7 @@ impl EmbeddedBroker {
         for row in published.filter(|row| !aside.contains(&row.event.event_id)) {
             broker.take(row);
         }
+        broker.last = broker.last.max(database.relay_checkpoint());
         broker
     }
 
@@ -78,8 +82,9 @@ impl EmbeddedBroker {
     }
 
     fn take(&mut self, Recorded { position, event }: &Recorded) {
-        let messages = self.partitions.entry(partition_of(&event.wallet_id)).or_default();
-        if messages.last().is_none_or(|last| last.offset < position.0) {
+        if *position > self.last {
+            self.last = *position;
+            let messages = self.partitions.entry(partition_of(&event.wallet_id)).or_default();
             messages.push(message_of(*position, event.clone()));
         }
     }

@@ -2,9 +2,10 @@
 //!
 //! A lease belongs to one life of an instance. Its holder extends it and gives it back, nobody else does; everybody
 //! takes it when it has run out. The holder asks for a duration: only the clock here decides when that is over, so an
-//! instance whose clock is wrong may believe in a lease that is gone.
+//! instance whose clock is wrong may believe in a lease that is gone. What lasts less than a millisecond is not granted.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use wallex_core::effect::{Completion, Effect, Input};
 use wallex_core::id::WalletId;
@@ -27,6 +28,9 @@ struct Lease {
     until: Timestamp,
 }
 
+/// The shortest lease, as Redis counts milliseconds.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// The leases, none of which survives a crash.
 #[derive(Clone, Debug, Default)]
 pub struct LeaseStore {
@@ -39,8 +43,9 @@ impl LeaseStore {
     pub fn perform(&mut self, now: Timestamp, holder: Holder, effect: Effect) -> Option<Input> {
         match effect {
             Effect::Lease { effect, wallets, until } => {
-                let lease = Lease { holder: holder.instance, until: now.plus(until.since(holder.clock)) };
-                let granted = wallets.into_iter().map(|wallet| self.grant(now, wallet, lease)).collect();
+                let lease = lease(now, holder, until);
+                let mut grant = |wallet| lease.is_some_and(|lease| self.grant(now, wallet, lease));
+                let granted = wallets.into_iter().map(&mut grant).collect();
                 Some(Input::Leased(effect, Completion::Done(granted)))
             }
             Effect::Unlease(wallets) => {
@@ -52,12 +57,10 @@ impl LeaseStore {
                 None
             }
             Effect::Lead { effect, until } => {
-                let lease = Lease { holder: holder.instance, until: now.plus(until.since(holder.clock)) };
                 let free = self.leader(now).is_none_or(|leader| leader == holder.instance);
-                if free {
-                    self.lead = Some(lease);
-                }
-                Some(Input::Led(effect, Completion::Done(free)))
+                let lease = lease(now, holder, until).filter(|_| free);
+                self.lead = lease.or(self.lead);
+                Some(Input::Led(effect, Completion::Done(lease.is_some())))
             }
             Effect::Resign => {
                 self.lead.take_if(|lead| lead.holder == holder.instance);
@@ -117,4 +120,10 @@ impl LeaseStore {
         }
         free
     }
+}
+
+/// The lease that a holder asks for, unless it is over before it begins.
+fn lease(now: Timestamp, holder: Holder, until: Timestamp) -> Option<Lease> {
+    let duration = until.since(holder.clock);
+    (duration >= SHORTEST).then(|| Lease { holder: holder.instance, until: now.plus(duration) })
 }

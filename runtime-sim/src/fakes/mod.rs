@@ -2,8 +2,9 @@
 //!
 //! A fake performs an effect at once, as one transaction, and gives the completion. It has no network, no time and no
 //! randomness of its own: the world delays, loses and repeats what goes to it and comes from it, and tells it the time
-//! of its own node. What survives a crash is apart from what does not. The contract suites of the ports run on every
-//! fake, so that the simulator stays honest.
+//! of its own node. What survives a crash is apart from what does not. The statements of `contracts/` run on every fake
+//! of a port, so that the simulator stays honest (`tests/contracts`); what a fake has beyond them is tested in
+//! `tests/fakes`.
 //!
 //! | module | stands in for |
 //! |---|---|

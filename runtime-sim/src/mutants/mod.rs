@@ -93,6 +93,7 @@ impl Trial {
             Mutant::AnswerBeforeAppend => (KEPT, Production, Default),
             Mutant::UnknownIsFailure | Mutant::UnknownIsConflict => (AFTER_ALL, Production, Storm),
             Mutant::LegsApart | Mutant::MoneyLost => (MONEY, Production, Default),
+            Mutant::RetryWithNewIds => (ONCE, Production, Storm),
             Mutant::RefuseFromCache => (LINEAR, Production, Default),
             Mutant::Overdraft => (FLOOR, Production, Default),
             Mutant::AnswerSwapped => (AFTER_ALL, Production, Default),
@@ -112,7 +113,7 @@ impl Trial {
             Mutant::OffsetBeforeRow => (APPLIED, Production, Storm),
             Mutant::OffsetsLost => (CONVERGES, Production, Default),
             Mutant::RetryForgets => (RETRIED, Production, Storm),
-            Mutant::AckBeforeSync | Mutant::SyncErrorIgnored => (RECOVERED, Embedded, Storm),
+            Mutant::AckBeforeSync | Mutant::SyncErrorIgnored | Mutant::TornTailTrusted => (RECOVERED, Embedded, Storm),
             Mutant::KeysForgotten => (ONCE, Embedded, Storm),
             Mutant::ReadTooEarly => (READS, Production, Default),
         };

@@ -1,11 +1,11 @@
 //! A fake behind the one way to an implementation.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use wallex_contracts::Port;
 use wallex_core::effect::{Effect, Input};
 use wallex_core::time::Timestamp;
-use wallex_sim::fakes::{Database, EmbeddedStore, EventStore};
+use wallex_sim::fakes::{Broker, Database, EmbeddedStore, EventStore};
 
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
@@ -21,11 +21,15 @@ impl<F> Fake<F> {
     pub(crate) fn new(fake: F) -> Self {
         Self(Mutex::new(fake))
     }
+
+    pub(crate) fn get(&self) -> MutexGuard<'_, F> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<F: Performs> Port for Fake<F> {
     async fn perform(&self, effect: Effect) -> Option<Input> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).perform(START, effect)
+        self.get().perform(START, effect)
     }
 }
 
@@ -39,7 +43,7 @@ macro_rules! performs {
     };
 }
 
-performs!(EventStore, EmbeddedStore, Database);
+performs!(EventStore, EmbeddedStore, Database, Broker);
 
 /// Runs a statement in the simulator's runtime.
 pub(crate) fn block_on(statement: impl Future<Output = ()>) {

@@ -55,3 +55,15 @@ fn only_the_leader_resigns() {
         assert_eq!(store.leader(START), leader);
     }
 }
+
+#[test]
+fn what_is_over_before_it_begins_is_not_granted() {
+    let mut store = LeaseStore::default();
+    let late = START.plus(10 * SECOND);
+    let effect = Effect::Lead { effect: EFFECT, until: START };
+    let holder = Holder { instance: InstanceId(1), clock: late };
+    assert_eq!(store.perform(late, holder, effect), Some(Input::Led(EFFECT, Completion::Done(false))));
+    let effect = Effect::Lease { effect: EFFECT, wallets: vec![wallet("a")], until: START };
+    assert_eq!(store.perform(late, holder, effect), Some(Input::Leased(EFFECT, Completion::Done(vec![false]))));
+    assert_eq!((store.held(late), store.leader(late)), (0, None));
+}
