@@ -22,6 +22,8 @@ pub enum Concern {
     Disk,
     /// Ids that a runtime draws.
     Ids,
+    /// More of what goes wrong, and what goes wrong at any time: apart, so that it moves nothing of the rest.
+    More,
 }
 
 /// A generator of chance.

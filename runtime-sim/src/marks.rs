@@ -36,9 +36,9 @@ marks! {
     TakeoverNotFound => "dead attempt taken over, had done nothing",
     /// A projector met an event that it had.
     DuplicateSkipped => "duplicate skipped by a projector",
-    /// A projector met a gap.
+    /// A projector met a gap, and got what was missing.
     GapFetched => "gap filled from the event store",
-    /// An append by an instance that does not hold the lease (any more).
+    /// An append by an instance that does not hold the lease: it was denied, or is gone.
     AppendWithoutLease => "append without holding the lease",
     /// A lease was denied.
     LeaseDenied => "lease denied",
@@ -102,6 +102,60 @@ marks! {
     DatabaseRolledBack => "database lost its newest commits",
     /// A refusal of the domain.
     Refused => "refused by the domain",
+    /// A process stood still while there was something to do.
+    Paused => "turn put off by a pause",
+    /// A slow process took its time.
+    SlowTurn => "turn of a slow instance took long",
+    /// A slow server took its time.
+    SlowServer => "work of a slow server took long",
+    /// The journal's disk took its time.
+    SlowDisk => "write to a slow disk took long",
+    /// A partition ate a message.
+    MessageCut => "message lost in a partition",
+    /// A node that can reach nobody sent something, or was sent something.
+    NodeIsolated => "message of an isolated node lost",
+    /// A client could reach nobody.
+    ClientCutOff => "message of a client that is cut off lost",
+    /// A message went over a link that was worse than the others.
+    BadLink => "message over a bad link",
+    /// A message was lost by chance.
+    MessageLost => "message lost by the network",
+    /// A message came twice.
+    MessageRepeated => "message delivered twice",
+    /// A command with a key came twice, by one attempt of its client.
+    CommandRepeated => "command with a key delivered twice",
+    /// Nobody listened where a request came.
+    ServerDown => "request met a server that was down",
+    /// The subscription to the log broke, and was taken up again.
+    SubscriptionResumed => "subscription to the log lost and taken up again",
+    /// A clock jumped ahead under a process.
+    ClockForward => "clock set forward under a process",
+    /// A clock was set back under a process.
+    ClockBack => "clock set back under a process",
+    /// The lease store forgot leases that ran.
+    LeasesLost => "leases lost while they were held",
+    /// A lease that was granted had run out when the append came.
+    LeaseExpired => "lease expired while held",
+    /// A publish met a partition without a leader.
+    Leaderless => "publish met a partition without a leader",
+    /// The broker refused a message.
+    MessageRefused => "message refused by the broker",
+    /// The broker took bytes that nobody can read.
+    MessageGarbled => "message taken that nobody can read",
+    /// The database refused a row.
+    RowRefused => "row refused by the database",
+    /// A write found no room on the disk.
+    DiskFull => "write to a full disk",
+    /// A sync of the disk failed.
+    SyncFailed => "sync of the disk failed",
+    /// The journal said that a byte had rotted.
+    RotReported => "rot reported when the journal was opened",
+    /// An instance died while it looked for what a dead attempt had done.
+    CrashInTakeover => "crash in the middle of a takeover",
+    /// An instance died before its rows and its checkpoint were written, together.
+    CrashBeforeCommit => "crash before rows and checkpoint were written",
+    /// An instance died when its rows and its checkpoint were written, before it knew.
+    CrashAfterCommit => "crash after rows and checkpoint were written, before that was known",
 }
 
 /// How often each was reached.

@@ -11,10 +11,13 @@ use slab::Slab;
 
 use crate::chance::{Chance, Concern};
 use crate::lane::Lane;
+use crate::marks::{Mark, Marks};
 use crate::plan::{Direction, Options, Server};
 
 /// Longest a repeated message comes after the first, in microseconds.
 const REPEAT_WITHIN_US: u64 = 30_000;
+/// A slow instance is busy after a turn for up to one of so many parts of what a message takes longer.
+const TURN_SHARE: u64 = 4;
 /// Within one process messages take no time to speak of.
 const INSIDE_US: u64 = 60;
 
@@ -23,7 +26,7 @@ const INSIDE_US: u64 = 60;
 pub(crate) enum Spell {
     Cut { from: Lane, to: Lane, direction: Direction },
     Isolated(Lane),
-    Bad { loss_ppm: u32, duplicates_ppm: u32, extra_delay_us: u64 },
+    Bad { from: Option<Lane>, to: Option<Lane>, loss_ppm: u32, duplicates_ppm: u32, extra_delay_us: u64 },
     Slow { node: Lane, extra_us: u64 },
     LostAnswers { server: Server, percent: u8 },
 }
@@ -59,6 +62,8 @@ pub(crate) struct Network<E> {
     inside: bool,
     /// Messages sent.
     pub(crate) messages: u64,
+    /// What has happened to them.
+    pub(crate) marks: Marks,
 }
 
 impl<E> Network<E> {
@@ -74,6 +79,7 @@ impl<E> Network<E> {
             duplicates_ppm: options.duplicates_ppm,
             inside,
             messages: 0,
+            marks: Marks::default(),
         }
     }
 
@@ -110,13 +116,32 @@ impl<E> Network<E> {
 
     /// How much longer than usual the work of a server takes.
     pub(crate) fn slowness(&mut self, now: u64, node: Lane) -> u64 {
+        let most = self.most_slowness(now, node);
+        self.chance.below(most + 1)
+    }
+
+    /// How long a slow instance is busy after a turn; nothing when it is not slow.
+    pub(crate) fn busy_after_turn(&mut self, now: u64, node: Lane) -> Option<u64> {
+        let most = self.most_slowness(now, node) / TURN_SHARE;
+        (most > 0).then(|| self.chance.below(most + 1))
+    }
+
+    fn most_slowness(&self, now: u64, node: Lane) -> u64 {
         let extra = self.spells.iter().filter(|(until, _)| *until > now).map(|(_, spell)| match spell {
             Spell::Slow { node: slow, extra_us } if *slow == node => *extra_us,
             Spell::Slow { .. } | Spell::Cut { .. } | Spell::Isolated(_) | Spell::Bad { .. } => 0,
             Spell::LostAnswers { .. } => 0,
         });
-        let most = extra.max().unwrap_or(0);
-        self.chance.below(most + 1)
+        extra.max().unwrap_or(0)
+    }
+
+    /// Whether no connection between two nodes can last.
+    pub(crate) fn is_cut(&self, now: u64, one: Lane, other: Lane) -> bool {
+        self.spells.iter().filter(|(until, _)| *until > now).any(|(_, spell)| match *spell {
+            Spell::Cut { from, to, .. } => (from, to) == (one, other) || (from, to) == (other, one),
+            Spell::Isolated(node) => node == one || node == other,
+            Spell::Bad { .. } | Spell::Slow { .. } | Spell::LostAnswers { .. } => false,
+        })
     }
 
     /// Whether the answer of a server is lost on its way out.
@@ -145,11 +170,22 @@ impl<E> Network<E> {
                     let there = (one, other) == (from, to);
                     let back = direction == Direction::Both && (other, one) == (from, to);
                     if there || back {
+                        self.marks.reach(Mark::MessageCut);
                         return Fate::Lost;
                     }
                 }
-                Spell::Isolated(node) if node == from || node == to => return Fate::Lost,
-                Spell::Bad { loss_ppm, duplicates_ppm, extra_delay_us } => {
+                Spell::Isolated(node) if node == from || node == to => {
+                    let is_client = matches!(node, Lane::Client(_));
+                    self.marks.reach(if is_client { Mark::ClientCutOff } else { Mark::NodeIsolated });
+                    return Fate::Lost;
+                }
+                Spell::Bad { from: sender, to: receiver, loss_ppm, duplicates_ppm, extra_delay_us } => {
+                    if sender.is_some_and(|sender| sender != from) || receiver.is_some_and(|receiver| receiver != to) {
+                        continue;
+                    }
+                    if sender.is_some() || receiver.is_some() {
+                        self.marks.reach(Mark::BadLink);
+                    }
                     loss = loss.max(loss_ppm);
                     repeats = repeats.max(duplicates_ppm);
                     extra = extra.max(extra_delay_us);
@@ -159,10 +195,14 @@ impl<E> Network<E> {
             }
         }
         if self.chance.ppm(loss) {
+            self.marks.reach(Mark::MessageLost);
             return Fate::Lost;
         }
         let delay = self.chance.between(self.delay_us.0, self.delay_us.1) + self.chance.below(extra + 1);
         let repeat = (may_repeat && self.chance.ppm(repeats)).then(|| delay + self.chance.below(REPEAT_WITHIN_US));
+        if repeat.is_some() {
+            self.marks.reach(Mark::MessageRepeated);
+        }
         Fate::Arrives(delay, repeat)
     }
 }
@@ -202,9 +242,38 @@ mod tests {
     #[test]
     fn only_what_may_come_twice_is_repeated() {
         let mut network = network();
-        network.cast(1_000, Spell::Bad { loss_ppm: 0, duplicates_ppm: 1_000_000, extra_delay_us: 0 });
+        network.cast(1_000, bad(None, None, 0, 1_000_000));
         let judged = |network: &mut Network<u32>, may| network.judge(1, Lane::Database, Lane::Instance(0), may);
         assert!(matches!(judged(&mut network, true), Fate::Arrives(_, Some(_))));
         assert!(matches!(judged(&mut network, false), Fate::Arrives(_, None)));
+    }
+
+    fn bad(from: Option<Lane>, to: Option<Lane>, loss_ppm: u32, duplicates_ppm: u32) -> Spell {
+        Spell::Bad { from, to, loss_ppm, duplicates_ppm, extra_delay_us: 0 }
+    }
+
+    #[test]
+    fn a_bad_link_loses_what_goes_over_it_and_nothing_else() {
+        let mut network = network();
+        let (one, other) = (Lane::Instance(0), Lane::Database);
+        network.cast(100, bad(Some(one), Some(other), 1_000_000, 0));
+        assert_eq!(network.judge(1, one, other, false), Fate::Lost);
+        assert_ne!(network.judge(1, other, one, false), Fate::Lost);
+        assert_ne!(network.judge(1, one, Lane::Broker, false), Fate::Lost);
+        network.cast(100, bad(None, Some(Lane::Broker), 1_000_000, 0));
+        assert_eq!(network.judge(1, Lane::Instance(1), Lane::Broker, false), Fate::Lost);
+        assert_ne!(network.judge(100, one, other, false), Fate::Lost);
+    }
+
+    #[test]
+    fn a_connection_is_cut_by_a_partition_of_either_way_and_by_isolation() {
+        let mut network = network();
+        let (one, other) = (Lane::EventStore, Lane::Instance(0));
+        network.cast(100, Spell::Cut { from: other, to: one, direction: Direction::OneWay });
+        assert!(network.is_cut(50, one, other));
+        assert!(!network.is_cut(50, one, Lane::Instance(1)));
+        assert!(!network.is_cut(100, one, other));
+        network.cast(200, Spell::Isolated(one));
+        assert!(network.is_cut(150, one, Lane::Instance(1)));
     }
 }

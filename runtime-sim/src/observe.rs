@@ -63,8 +63,10 @@ pub enum Observation<'a> {
     JournalRecovered {
         /// Everything it serves.
         log: &'a [Recorded],
-        /// Whether it reported damage instead, though nothing was damaged but by the crash itself.
+        /// Whether it reported damage instead.
         damaged: bool,
+        /// Whether something was damaged, other than by the crash itself.
+        rotten: bool,
     },
     /// Faults are over; from here on everything must converge.
     Healed,

@@ -46,6 +46,8 @@ struct Disk {
     crash_at: Option<u64>,
     capacity: Option<u64>,
     failing_syncs: u64,
+    full_writes: u64,
+    failed_syncs: u64,
     locked: bool,
     note: String,
 }
@@ -101,6 +103,18 @@ impl FaultyStorage {
     /// Lets the next syncs of files fail. What was to be synced stays in the cache and never reaches the disk.
     pub fn fail_syncs(&self, count: u64) {
         self.disk().failing_syncs = count;
+    }
+
+    /// How many writes found no room.
+    #[must_use]
+    pub fn full_writes(&self) -> u64 {
+        self.disk().full_writes
+    }
+
+    /// How many syncs of files failed.
+    #[must_use]
+    pub fn failed_syncs(&self) -> u64 {
+        self.disk().failed_syncs
     }
 
     /// Flips bits of a byte, in the cache and on the disk.
@@ -235,13 +249,18 @@ impl Disk {
             file.cached[offset as usize..end as usize].copy_from_slice(&bytes[..fitting]);
             file.dirty.extend(offset / SECTOR_BYTES..=(end - 1) / SECTOR_BYTES);
         }
-        if fitting < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        if fitting < bytes.len() {
+            self.full_writes += 1;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
     }
 
     fn sync(&mut self, inode: usize) -> io::Result<()> {
         let file = &mut self.inodes[inode];
         if self.failing_syncs > 0 {
             self.failing_syncs -= 1;
+            self.failed_syncs += 1;
             // As Linux does it: some pages reached the disk, some did not, and all count as clean from now on.
             let reached = file.after_power_cut(&mut Chance(self.operations));
             file.durable = reached.durable;

@@ -1,5 +1,6 @@
 //! INV-14: the journal recovers exactly the acknowledged prefix after any crash. What it had reported as durable is there,
-//! in the same order; what follows can only be appends that were on their way. Damage is reported only when there is some.
+//! in the same order; what follows can only be appends that were on their way. Damage is reported when there is some, and
+//! only then.
 
 use super::{Books, Checker, Report};
 use crate::observe::Observation;
@@ -10,9 +11,14 @@ pub(crate) struct Recovered;
 impl Checker for Recovered {
     /// `books` are as they were before the crash: the checks take what is new only afterwards.
     fn on(&mut self, books: &Books, observation: &Observation<'_>, report: &mut Report) {
-        let Observation::JournalRecovered { log, damaged } = observation else { return };
-        if *damaged {
-            return report.add(14, None, || "the journal reports damage that nobody did".to_owned());
+        let Observation::JournalRecovered { log, damaged, rotten } = observation else { return };
+        match (damaged, rotten) {
+            (true, true) => return,
+            (true, false) => return report.add(14, None, || "the journal reports damage that nobody did".to_owned()),
+            (false, true) => {
+                report.add(14, None, || "a byte has rotted, and the journal does not report it".to_owned())
+            }
+            (false, false) => {}
         }
         let mut recovered = log.iter();
         for (at, expected) in books.order().enumerate() {
@@ -40,7 +46,11 @@ mod tests {
         let events = [create("a", 10_00), create("b", 5_00), credit("a", 2, 1_00, 11_00, "")];
         let recover = |count: usize| {
             let mut run = Run::of([append(&events[..1]), append(&events[1..2])]);
-            run.see(&Observation::JournalRecovered { log: &recorded(events[..count].to_vec()), damaged: false });
+            run.see(&Observation::JournalRecovered {
+                log: &recorded(events[..count].to_vec()),
+                damaged: false,
+                rotten: false,
+            });
             (run.found(), run.checks.books().events())
         };
         assert_eq!(recover(1), (vec![14], 2));
@@ -54,18 +64,23 @@ mod tests {
         let [debit, _] = transfer("a", 2, 7_00, "b", 2, 8_00, 3_00);
         let mut run = Run::of(events.iter().map(|event| append(std::slice::from_ref(event))));
         let log = recorded(events.into_iter().chain([debit]));
-        run.see(&Observation::JournalRecovered { log: &log, damaged: false });
+        run.see(&Observation::JournalRecovered { log: &log, damaged: false, rotten: false });
         assert_eq!(run.found(), [1]);
     }
 
     #[test]
-    fn damage_that_is_reported_after_a_crash_alone_is_found() {
-        for (damaged, found) in [(false, vec![]), (true, vec![14])] {
-            let mut run = Run::of([append(&[create("a", 10_00)])]);
-            let log = recorded([create("a", 10_00)]);
-            run.see(&Observation::JournalRecovered { log: if damaged { &[] } else { &log }, damaged });
-            assert_eq!(run.found(), found);
-        }
+    fn damage_is_reported_exactly_when_there_is_some() {
+        let found = |damaged: bool, rotten: bool| {
+            let events = [create("a", 10_00)];
+            let mut run = Run::of([append(&events)]);
+            let log = if damaged { Vec::new() } else { recorded(events.to_vec()) };
+            run.see(&Observation::JournalRecovered { log: &log, damaged, rotten });
+            run.found()
+        };
+        assert_eq!(found(true, false), [14]);
+        assert_eq!(found(false, true), [14]);
+        assert!(found(true, true).is_empty());
+        assert!(found(false, false).is_empty());
     }
 
     #[test]
@@ -73,7 +88,7 @@ mod tests {
         let events = [create("a", 10_00), create("b", 5_00)];
         let recover = |log: [Event; 2]| {
             let mut run = Run::of(events.iter().map(|event| append(std::slice::from_ref(event))));
-            run.see(&Observation::JournalRecovered { log: &recorded(log), damaged: false });
+            run.see(&Observation::JournalRecovered { log: &recorded(log), damaged: false, rotten: false });
             run.found().first().copied()
         };
         let [first, second] = events.clone();

@@ -115,6 +115,12 @@ pub enum Fault {
     },
     /// The network loses, repeats and delays.
     BadNetwork {
+        /// Only what this node sends; nothing for every node.
+        #[serde(default)]
+        from: Option<Lane>,
+        /// Only what goes to this node; nothing for every node.
+        #[serde(default)]
+        to: Option<Lane>,
         /// Lost, in a million.
         loss_ppm: u32,
         /// Delivered twice, in a million.
@@ -124,7 +130,7 @@ pub enum Fault {
         /// How long.
         for_ms: u64,
     },
-    /// Messages from and to a node take much longer; for a server also its work.
+    /// Messages from and to a node take much longer; for a server also its work, for an instance also its turns.
     Slow {
         /// Which.
         node: Lane,
@@ -195,6 +201,23 @@ pub enum Fault {
         /// How many.
         count: u8,
     },
+    /// The journal's writes take much longer.
+    SlowDisk {
+        /// How much longer each takes at most, in microseconds.
+        extra_us: u64,
+        /// How long.
+        for_ms: u64,
+    },
+    /// An embedded instance dies, and while it is away a bit of what its journal wrote long ago turns over; in the end an
+    /// operator restores it.
+    Rot {
+        /// Where in the older part of the journal, in a million.
+        at_ppm: u32,
+        /// Which bit of the byte there.
+        bit: u8,
+        /// How long until it is restored.
+        for_ms: u64,
+    },
 }
 
 impl Fault {
@@ -220,6 +243,8 @@ impl Fault {
             Self::Leaderless { .. } => "leaderless",
             Self::DiskFull { .. } => "disk-full",
             Self::SyncsFail { .. } => "syncs-fail",
+            Self::SlowDisk { .. } => "slow-disk",
+            Self::Rot { .. } => "rot",
         }
     }
 
@@ -239,7 +264,9 @@ impl Fault {
             | Self::PoisonRows { for_ms, .. }
             | Self::PoisonMessages { for_ms, .. }
             | Self::Leaderless { for_ms, .. }
-            | Self::DiskFull { for_ms } => *for_ms,
+            | Self::DiskFull { for_ms }
+            | Self::SlowDisk { for_ms, .. }
+            | Self::Rot { for_ms, .. } => *for_ms,
             Self::RebalanceStorm { times, gap_ms, .. } => u64::from(*times) * gap_ms,
             Self::ClockJump { .. } | Self::LeasesLost | Self::SyncsFail { .. } => 0,
         }

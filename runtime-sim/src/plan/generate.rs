@@ -28,7 +28,8 @@ pub fn generate(seed: u64, preset: Preset, topology: Topology, commands: usize) 
         options.wallets,
     );
     let mut plan = Plan { seed, preset, topology, options, clients, faults: Vec::new() };
-    plan.faults = faults::draw(&plan, &mut chance, &mut Chance::of(seed, Concern::Faults));
+    let (mut usual, mut more) = (Chance::of(seed, Concern::Faults), Chance::of(seed, Concern::More));
+    faults::draw(&mut plan, &mut chance, &mut usual, &mut more);
     plan
 }
 
@@ -55,6 +56,7 @@ fn options(chance: &mut Chance, preset: Preset, topology: Topology) -> Options {
         effect_timeout_ms: request_timeout_ms / chance.between(1, 4),
         call_timeout_ms: *chance.pick(&[300, 1_000, 3_000]),
         segment_bytes: *chance.pick(&[8 << 10, 32 << 10, 256 << 10]),
+        kinds: Vec::new(),
     }
 }
 
@@ -209,6 +211,7 @@ impl Workload {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{Fault, FaultKind};
 
     #[test]
     fn a_seed_has_one_plan_and_it_survives_json() {
@@ -228,5 +231,26 @@ mod tests {
         assert_eq!(faults(Preset::Calm), 0);
         assert!(faults(Preset::Default) >= 8);
         assert!(faults(Preset::Storm) > faults(Preset::Default));
+    }
+
+    #[test]
+    fn every_kind_is_on_for_some_seeds_and_off_for_others_and_a_plan_has_only_what_is_on() {
+        for topology in [Topology::Production, Topology::Embedded] {
+            let plans: Vec<Plan> = (0..60).map(|seed| generate(seed, Preset::Storm, topology, 20)).collect();
+            let mut kinds: Vec<_> = plans.iter().flat_map(|plan| plan.options.kinds.clone()).collect();
+            kinds.sort_unstable();
+            kinds.dedup();
+            for kind in kinds {
+                let on = plans.iter().filter(|plan| plan.options.kinds.contains(&kind)).count();
+                assert!((1..plans.len()).contains(&on), "{kind:?} is on in {on} of {} seeds", plans.len());
+            }
+            for plan in &plans {
+                let has = |kind| plan.options.kinds.contains(&kind);
+                assert_eq!(plan.options.loss_ppm > 0, has(FaultKind::Loss), "seed {}", plan.seed);
+                assert_eq!(plan.options.duplicates_ppm > 0, has(FaultKind::Duplicates), "seed {}", plan.seed);
+                let rots = plan.faults.iter().any(|planned| matches!(planned.fault, Fault::Rot { .. }));
+                assert!(!rots || has(FaultKind::Rot), "seed {}", plan.seed);
+            }
+        }
     }
 }

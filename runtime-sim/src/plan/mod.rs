@@ -9,6 +9,7 @@ mod generate;
 mod workload;
 
 pub use fault::{Direction, Fault, Planned, Server};
+pub use faults::FaultKind;
 pub use generate::generate;
 pub use workload::{Act, Names, Op, Step};
 
@@ -78,6 +79,9 @@ pub struct Options {
     pub call_timeout_ms: u64,
     /// Size of the embedded journal's segments.
     pub segment_bytes: u64,
+    /// The kinds of what goes wrong that this seed has.
+    #[serde(default)]
+    pub kinds: Vec<FaultKind>,
 }
 
 impl Plan {

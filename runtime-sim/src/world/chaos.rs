@@ -7,12 +7,15 @@ use wallex_core::projector::Consumer;
 use super::packet::{Event, Packet, Undo};
 use super::state::World;
 use crate::lane::Lane;
+use crate::marks::Mark;
 use crate::network::Spell;
 use crate::plan::{Fault, Server};
 use crate::trace::{Kind, Note};
 
 /// How wrong a clock may be: two of them differ by less than [`wallex_core::limits::TAKEOVER_CLOCK_MARGIN`] then.
 const SKEW_MAX_US: i64 = 240_000_000;
+/// How long after its end a subscription to the log is taken up again, and how long after a try that failed.
+const SUBSCRIBE_AGAIN_US: u64 = 300_000;
 
 impl World {
     /// A fault of the plan begins.
@@ -45,27 +48,28 @@ impl World {
             }
             Fault::Pause { instance, .. } => self.slot(instance).paused_until = until,
             Fault::ServerDown { server, .. } => {
+                if server == Server::Leases {
+                    self.lose_leases();
+                }
                 self.servers.goes_down(server);
+                for place in 0..self.slots.len() {
+                    self.keep_subscription(place as u8);
+                }
                 self.at(until, Event::Undo(Undo::ServerUp(server)));
             }
             Fault::Partition { from, to, direction, .. } => {
                 self.network.cast(until, Spell::Cut { from, to, direction });
             }
             Fault::Isolate { node, .. } => self.network.cast(until, Spell::Isolated(node)),
-            Fault::BadNetwork { loss_ppm, duplicates_ppm, extra_delay_us, .. } => {
-                self.network.cast(until, Spell::Bad { loss_ppm, duplicates_ppm, extra_delay_us });
+            Fault::BadNetwork { from, to, loss_ppm, duplicates_ppm, extra_delay_us, .. } => {
+                self.network.cast(until, Spell::Bad { from, to, loss_ppm, duplicates_ppm, extra_delay_us });
             }
             Fault::Slow { node, extra_us, .. } => self.network.cast(until, Spell::Slow { node, extra_us }),
             Fault::LostAnswers { server, percent, .. } => {
                 self.network.cast(until, Spell::LostAnswers { server, percent });
             }
-            Fault::ClockJump { instance, by_ms } => {
-                let slot = self.slot(instance);
-                slot.skew_us = (slot.skew_us + by_ms * 1_000).clamp(-SKEW_MAX_US, SKEW_MAX_US);
-                slot.ahead_us = slot.ahead_us.max(slot.skew_us);
-                self.nudge_instance(instance);
-            }
-            Fault::LeasesLost => self.servers.leases.crash(),
+            Fault::ClockJump { instance, by_ms } => self.jump_clock(instance, by_ms),
+            Fault::LeasesLost => self.lose_leases(),
             Fault::RebalanceStorm { consumer, times, gap_ms } => {
                 for storm in 0..u64::from(times) {
                     self.at(now + storm * gap_ms * 1_000, Event::Rebalance(consumer));
@@ -83,6 +87,13 @@ impl World {
                 self.at(until, Event::Undo(Undo::DiskRoom));
             }
             Fault::SyncsFail { count } => self.slot(0).disk.fail_syncs(u64::from(count)),
+            Fault::SlowDisk { extra_us, .. } => {
+                self.network.cast(until, Spell::Slow { node: Lane::EventStore, extra_us });
+            }
+            Fault::Rot { at_ppm, bit, .. } => {
+                self.rot(at_ppm, bit);
+                self.at(until, Event::Undo(Undo::Rot));
+            }
         }
     }
 
@@ -102,6 +113,7 @@ impl World {
             }
             Undo::Leader(partition) => self.servers.broker.set_leader(*partition, true),
             Undo::DiskRoom => self.slot(0).disk.set_capacity(None),
+            Undo::Rot => self.restore(),
         }
     }
 
@@ -109,9 +121,10 @@ impl World {
     pub(super) fn heal(&mut self) {
         self.healed = true;
         self.network.heal();
+        self.restore();
         for slot in &mut self.slots {
             slot.dying = None;
-            slot.paused_until = 0;
+            (slot.paused_until, slot.busy_until) = (0, 0);
             slot.power_cut = None;
             if !slot.disk.has_crashed() {
                 slot.disk.crash_at(u64::MAX);
@@ -143,6 +156,29 @@ impl World {
     fn nudge_instance(&self, instance: u8) {
         let place = usize::from(instance) % self.slots.len();
         self.nudge(Lane::Instance(place as u8));
+    }
+
+    fn jump_clock(&mut self, instance: u8, by_ms: i64) {
+        let slot = self.slot(instance);
+        let before = slot.skew_us;
+        slot.skew_us = (before + by_ms * 1_000).clamp(-SKEW_MAX_US, SKEW_MAX_US);
+        slot.ahead_us = slot.ahead_us.max(slot.skew_us);
+        let (runs, forward) = (slot.life.is_some(), slot.skew_us > before);
+        if runs {
+            self.mark(if forward { Mark::ClockForward } else { Mark::ClockBack });
+        }
+        self.nudge_instance(instance);
+    }
+
+    /// The lease store comes back empty. Nobody has a lease any more, and nobody knows.
+    fn lose_leases(&mut self) {
+        if self.servers.leases.held(self.time()) > 0 {
+            self.mark(Mark::LeasesLost);
+        }
+        self.servers.leases.crash();
+        for slot in &mut self.slots {
+            slot.leased.clear();
+        }
     }
 
     /// A process dies at once. An embedded one takes the machine with it, half of the time.
@@ -186,11 +222,40 @@ impl World {
             None => self.servers.store.head(),
         };
         for place in 0..self.slots.len() {
-            if let Some(life) = self.slots[place].life {
+            self.keep_subscription(place as u8);
+            if let (Some(life), true) = (self.slots[place].life, self.slots[place].subscribed) {
                 let input = Input::LogAdvanced(head);
                 self.send(Lane::EventStore, Lane::Instance(place as u8), Packet::Feed { life, input });
             }
         }
+    }
+
+    /// A subscription ends with the event store, and with the connection to it.
+    pub(super) fn keep_subscription(&mut self, place: u8) {
+        if self.slots[usize::from(place)].subscribed && !self.can_subscribe(place) {
+            self.slots[usize::from(place)].subscribed = false;
+            self.at(self.now() + SUBSCRIBE_AGAIN_US, Event::Subscribe(place));
+        }
+    }
+
+    /// It is taken up again when that is possible, and tells at once how far the log is.
+    pub(super) fn subscribe(&mut self, place: u8) {
+        let slot = &self.slots[usize::from(place)];
+        let (Some(life), false) = (slot.life, slot.subscribed) else { return };
+        if !self.can_subscribe(place) {
+            return self.at(self.now() + SUBSCRIBE_AGAIN_US, Event::Subscribe(place));
+        }
+        self.slots[usize::from(place)].subscribed = true;
+        self.mark(Mark::SubscriptionResumed);
+        let input = Input::LogAdvanced(self.servers.store.head());
+        self.send(Lane::EventStore, Lane::Instance(place), Packet::Feed { life, input });
+    }
+
+    /// What is inside one process needs no connection.
+    fn can_subscribe(&self, place: u8) -> bool {
+        let (store, instance) = (Lane::EventStore, Lane::Instance(place));
+        let reachable = self.servers.is_up(Server::EventStore) && !self.network.is_cut(self.now(), store, instance);
+        self.embedded() || reachable
     }
 
     /// Who reads partitions with new messages is told of them.
@@ -221,10 +286,11 @@ fn lane_of(fault: &Fault) -> Lane {
         Fault::ServerDown { server, .. } | Fault::LostAnswers { server, .. } => server.lane(),
         Fault::Partition { from, .. } => *from,
         Fault::Isolate { node, .. } | Fault::Slow { node, .. } => *node,
-        Fault::BadNetwork { .. } => Lane::Database,
+        Fault::BadNetwork { from, to, .. } => from.or(*to).unwrap_or(Lane::Database),
         Fault::LeasesLost => Lane::Leases,
         Fault::RebalanceStorm { .. } | Fault::PoisonMessages { .. } | Fault::Leaderless { .. } => Lane::Broker,
         Fault::PoisonRows { .. } => Lane::Database,
         Fault::PowerCut { .. } | Fault::DiskFull { .. } | Fault::SyncsFail { .. } => Lane::EventStore,
+        Fault::SlowDisk { .. } | Fault::Rot { .. } => Lane::EventStore,
     }
 }

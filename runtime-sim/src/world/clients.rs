@@ -167,6 +167,11 @@ impl Client {
             Some(Reply::NotYet | Reply::Unreachable) => Outcome::NotDone(NotDone::Unreachable),
             None => Outcome::Unknown,
         };
+        // A proxy has sent it twice: that one of the two did nothing says nothing of the other.
+        let outcome = match outcome {
+            Outcome::NotDone(_) if world.resubmitted.contains(&attempt) => Outcome::Unknown,
+            outcome => outcome,
+        };
         for shown in outcome.shown() {
             let seen = self.seen.entry(shown.wallet.clone()).or_default();
             *seen = shown.version.max(*seen);

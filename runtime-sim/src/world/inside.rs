@@ -35,6 +35,8 @@ pub(super) struct Inside {
     pub(super) told: Position,
     /// Somebody has noticed that the journal has stopped.
     supervised: bool,
+    /// Until when the journal is busy with what it was given to write.
+    pub(super) busy_until: u64,
 }
 
 impl World {
@@ -58,13 +60,18 @@ impl World {
                     inside.store = Some(store);
                 }
                 self.appended(&fresh);
-                self.observe(&Observation::JournalRecovered { log: &log, damaged: false });
+                let rotten = self.rotten.is_some();
+                self.observe(&Observation::JournalRecovered { log: &log, damaged: false, rotten });
                 true
             }
             Err(error) => {
                 let damaged = matches!(error, wallex_journal::JournalError::Damaged(_));
                 if damaged {
-                    self.observe(&Observation::JournalRecovered { log: &[], damaged });
+                    let rotten = self.rotten.is_some();
+                    if rotten {
+                        self.mark(Mark::RotReported);
+                    }
+                    self.observe(&Observation::JournalRecovered { log: &[], damaged, rotten });
                 }
                 // The power may go while the journal is being opened.
                 if self.slots[0].disk.has_crashed() {
@@ -76,16 +83,34 @@ impl World {
         }
     }
 
+    /// When the journal gets round to something: it writes one group after the other, and a slow disk delays writes.
+    pub(super) fn journal_gets_round(&mut self, at: u64, slow: u64, packet: &Packet) -> u64 {
+        let Packet::AppendGroup { .. } = packet else { return at };
+        if slow > 0 {
+            self.mark(Mark::SlowDisk);
+        }
+        let Some(inside) = &mut self.servers.inside else { return at };
+        inside.busy_until = inside.busy_until.max(at) + slow;
+        inside.busy_until
+    }
+
     pub(super) fn append_group(&mut self, life: InstanceId, from: Lane, group: &[(EffectId, Arc<Append>)]) {
         let now = self.time();
         let maintained = self.service.percent(MAINTENANCE_PERCENT);
         let Some(store) = self.servers.inside.as_mut().and_then(|inside| inside.store.as_mut()) else { return };
+        let (full, failed) = (store.disk().full_writes(), store.disk().failed_syncs());
         let inputs = store.append(now, group);
         if maintained {
             // A disk that is full or fails loses nothing here.
             let _full = store.maintain(now);
         }
         let (crashed, stopped) = (store.disk().has_crashed(), store.stopped().is_some());
+        let (full, failed) = (store.disk().full_writes() > full, store.disk().failed_syncs() > failed);
+        for (mark, reached) in [(Mark::DiskFull, full), (Mark::SyncFailed, failed)] {
+            if reached {
+                self.mark(mark);
+            }
+        }
         if crashed {
             let down_us = self.slots[0].power_cut.take().unwrap_or(SUPERVISOR_US);
             self.mark(Mark::PowerCutInWrite);
@@ -93,6 +118,7 @@ impl World {
         }
         self.tell_appended(now, group);
         for input in inputs {
+            self.note_performed(life, &input);
             self.send(Lane::EventStore, from, Packet::Feed { life, input });
         }
         if stopped && !self.servers.inside.as_ref().is_some_and(|inside| inside.supervised) {

@@ -114,9 +114,12 @@ impl Driver {
             return false;
         }
         let now = world.now();
-        if slot.paused_until > now {
-            let until = slot.paused_until;
-            world.wake_at(self.lane, until);
+        let (paused_until, busy_until) = (slot.paused_until, slot.busy_until);
+        if paused_until.max(busy_until) > now {
+            if paused_until > now {
+                world.mark(Mark::Paused);
+            }
+            world.wake_at(self.lane, paused_until.max(busy_until));
             return true;
         }
         let one_by_one = world.service.percent(ONE_BY_ONE_PERCENT);
@@ -141,6 +144,10 @@ impl Driver {
             return false;
         }
         self.keep_membership(world, now);
+        if let Some(busy) = world.network.busy_after_turn(now, self.lane) {
+            world.mark(Mark::SlowTurn);
+            world.slots[usize::from(self.me)].busy_until = now + busy;
+        }
         self.sleep(world, now);
         true
     }
@@ -252,9 +259,20 @@ impl Driver {
             (Input::Found(_, Completion::Done(events)), _) => {
                 world.mark(if events.is_empty() { Mark::TakeoverNotFound } else { Mark::TakeoverFound });
             }
-            (Input::Leased(_, Completion::Done(granted)), _) if granted.contains(&false) => {
-                world.mark(Mark::LeaseDenied);
+            (Input::Leased(_, Completion::Done(granted)), Awaited::Lease(wallets)) => {
+                if granted.contains(&false) {
+                    world.mark(Mark::LeaseDenied);
+                }
+                let leased = &mut world.slots[usize::from(self.me)].leased;
+                for (wallet, granted) in wallets.iter().zip(granted) {
+                    if *granted {
+                        leased.insert(wallet.clone());
+                    } else {
+                        leased.remove(wallet);
+                    }
+                }
             }
+            (Input::StreamRead(_, Completion::Done(events)), _) if !events.is_empty() => world.mark(Mark::GapFetched),
             (_, _) => {}
         }
     }
@@ -353,8 +371,14 @@ impl Driver {
             let patience = if world.embedded() { u64::MAX / 2 } else { world.plan.options.call_timeout_ms * 1_000 };
             let what = awaited(world, &effect);
             let slot = &mut world.slots[usize::from(self.me)];
-            slot.calls.insert(id, Call { missed, what });
+            slot.calls.insert(id, Call { missed, what, performed: false });
             slot.deadlines.push_back((now + patience, id));
+        }
+        if let Effect::Unlease(wallets) = &effect {
+            let leased = &mut world.slots[usize::from(self.me)].leased;
+            for wallet in wallets {
+                leased.remove(wallet);
+            }
         }
         let server = match port_of(&effect) {
             Port::EventStore => Lane::EventStore,
@@ -394,9 +418,6 @@ impl Driver {
 }
 
 fn awaited(world: &mut World, effect: &Effect) -> Awaited {
-    if matches!(effect, Effect::ReadStream { .. }) {
-        world.mark(Mark::GapFetched);
-    }
     if let Effect::Project { changes, held, released, .. } = effect
         && held.is_empty()
         && released.is_empty()
@@ -412,6 +433,12 @@ fn awaited(world: &mut World, effect: &Effect) -> Awaited {
         Awaited::Append(Arc::clone(append))
     } else if let Effect::Project { consumer, .. } = effect {
         Awaited::Project(*consumer)
+    } else if let Effect::Lease { wallets, .. } = effect {
+        Awaited::Lease(wallets.clone())
+    } else if matches!(effect, Effect::FindCommand { .. }) {
+        Awaited::Find
+    } else if matches!(effect, Effect::WriteOutbox { .. }) {
+        Awaited::Outbox
     } else if matches!(effect, Effect::MarkPublished { .. }) {
         Awaited::Mark
     } else {

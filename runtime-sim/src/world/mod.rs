@@ -12,7 +12,7 @@
 //! | `instance`, `reads`, `process` | the service's processes |
 //! | `servers`, `inside` | event store, database, broker, leases; the insides of an embedded process |
 //! | `clients` | who asks, and writes down what comes back |
-//! | `chaos`, `convergence` | faults, and what must be true after them |
+//! | `chaos`, `rot`, `convergence` | faults, and what must be true after them |
 
 mod chaos;
 mod clients;
@@ -25,6 +25,7 @@ mod packet;
 mod process;
 mod pump;
 mod reads;
+mod rot;
 mod servers;
 mod state;
 

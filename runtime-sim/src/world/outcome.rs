@@ -117,6 +117,8 @@ impl Tally {
 impl Outcome {
     pub(super) fn of(world: &mut World, panic: Option<String>) -> Self {
         let trace = std::mem::take(&mut world.trace);
+        let mut marks = world.marks.clone();
+        marks.merge(&world.network.marks);
         let mut outcome = Self {
             panic,
             trace_hash: trace.hash(),
@@ -124,7 +126,7 @@ impl Outcome {
             messages: world.network.messages,
             virtual_time: world.ended_at,
             convergence: world.ended_at.saturating_sub(Duration::from_micros(world.healed_at)),
-            marks: world.marks.clone(),
+            marks,
             tally: world.tally,
             verdict: world.verdict.take().unwrap_or_default(),
             ..Self::default()

@@ -83,6 +83,8 @@ pub(super) enum Event {
     /// The end of a fault that has to be undone.
     Undo(Undo),
     Boot(u8),
+    /// An instance takes up its subscription to the log again.
+    Subscribe(u8),
     /// Instances are told that the log has grown.
     HintLog,
     /// Readers of partitions are told that there are messages.
@@ -102,6 +104,7 @@ pub(super) enum Undo {
     Cure { consumer: Consumer, wallet: WalletId, version: u64, garbled: bool },
     Leader(u16),
     DiskRoom,
+    Rot,
 }
 
 impl Packet {
@@ -151,8 +154,9 @@ impl Packet {
                 | Effect::LoadHeld { .. } => false,
             },
             Self::Reply { .. } | Self::Feed { .. } | Self::Found { .. } | Self::Assigned { .. } => true,
-            // The client itself tries again, and knows each attempt by its number.
-            Self::Submit { .. } | Self::Read { .. } | Self::Miss { .. } | Self::Lookup { .. } => false,
+            // Without a key a command that comes twice is two commands, as the contract says: no proxy may repeat it.
+            Self::Submit { request, .. } => request.idempotency.is_some(),
+            Self::Read { .. } | Self::Miss { .. } | Self::Lookup { .. } => false,
             Self::Member { .. } | Self::AppendGroup { .. } => false,
         }
     }

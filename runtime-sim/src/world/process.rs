@@ -42,6 +42,8 @@ pub(super) fn boot(shared: &Shared, me: u8) {
         let slot = &mut world.slots[usize::from(me)];
         slot.life = Some(life);
         slot.ahead_us = slot.skew_us;
+        slot.subscribed = true;
+        world.keep_subscription(me);
         world.step(lane, Kind::Restart, None, 0, &life, || named("start"));
         life
     };
@@ -70,17 +72,20 @@ impl World {
 
     fn mark_unfinished(&mut self, call: &Call) {
         match &call.what {
-            Awaited::Append(append) => {
-                let Some(write) = append.writes.first() else { return };
-                let Some(first) = write.events.first() else { return };
-                let stored = self.servers.store.stream(&write.wallet, write.expected.0).next();
-                if stored.is_some_and(|event| event.event_id == first.event_id) {
-                    self.mark(Mark::CrashAfterAppend);
-                }
+            Awaited::Append(_) if call.performed => self.mark(Mark::CrashAfterAppend),
+            Awaited::Find => self.mark(Mark::CrashInTakeover),
+            Awaited::Mark => {
+                self.mark(Mark::CrashAfterPublish);
+                self.mark_transaction(call);
             }
-            Awaited::Mark => self.mark(Mark::CrashAfterPublish),
-            Awaited::Project(_) | Awaited::Other => {}
+            Awaited::Project(_) | Awaited::Outbox => self.mark_transaction(call),
+            Awaited::Append(_) | Awaited::Lease(_) | Awaited::Other => {}
         }
+    }
+
+    /// Rows and checkpoint are one transaction: it is done, or it is not.
+    fn mark_transaction(&mut self, call: &Call) {
+        self.mark(if call.performed { Mark::CrashAfterCommit } else { Mark::CrashBeforeCommit });
     }
 
     /// A process has finished what it had begun.
@@ -95,7 +100,8 @@ impl World {
         let slot = &mut self.slots[usize::from(me)];
         slot.life = None;
         (slot.leads, slot.dying, slot.drain) = (false, None, None);
-        slot.paused_until = 0;
+        (slot.paused_until, slot.busy_until) = (0, 0);
+        slot.leased.clear();
         slot.doubtful.clear();
         slot.calls.clear();
         slot.deadlines.clear();
@@ -107,6 +113,7 @@ impl World {
             self.servers.die_inside();
             if let Some(inside) = &mut self.servers.inside {
                 inside.store = None;
+                inside.busy_until = 0;
             }
         }
     }

@@ -75,6 +75,7 @@ impl World {
                 Event::Fault(number) => self.inflict(number),
                 Event::Undo(undo) => self.undo(&undo),
                 Event::Boot(instance) => boots.push(instance),
+                Event::Subscribe(instance) => self.subscribe(instance),
                 Event::HintLog => self.hint_log(),
                 Event::HintMessages => self.hint_messages_now(),
                 Event::Sessions => self.check_sessions(),

@@ -3,8 +3,9 @@
 //! A request that arrives waits for the server to get round to it. What a server carries out is told to the checkers at
 //! that moment, whether its answer ever arrives or not.
 
-use wallex_core::effect::{Completion, Effect, Input};
+use wallex_core::effect::{Completion, Effect, FailureKind, Input};
 use wallex_core::event::Recorded;
+use wallex_core::id::WalletId;
 use wallex_core::projector::{Consumer, Message};
 use wallex_core::time::Timestamp;
 
@@ -124,6 +125,7 @@ impl World {
             return;
         }
         if !self.servers.is_up(server) {
+            self.mark(Mark::ServerDown);
             let told = self.service.percent(REFUSED_PERCENT) && !twice;
             if let Packet::Perform { life, effect, .. } = &packet
                 && let (Some((effect, _)), true) = (completing(effect), told)
@@ -135,7 +137,15 @@ impl World {
         let now = self.now();
         let (least, most) = self.plan.options.service_us;
         let takes = if self.embedded() { self.service.between(20, 200) } else { self.service.between(least, most) };
-        let at = now + takes + self.network.slowness(now, to);
+        let slow = self.network.slowness(now, to);
+        let at = if self.embedded() {
+            self.journal_gets_round(now + takes, slow, &packet)
+        } else {
+            if slow > 0 {
+                self.mark(Mark::SlowServer);
+            }
+            now + takes + slow
+        };
         let epoch = self.servers.up[server as usize].epoch;
         self.at(at, Event::Serve { server, epoch, from, packet });
     }
@@ -154,6 +164,9 @@ impl World {
         let answer = match packet {
             Packet::Perform { life, clock, effect } => {
                 let input = self.perform(server, life, clock, effect);
+                if let Some(input) = &input {
+                    self.note_performed(life, input);
+                }
                 input.map(|input| Packet::Feed { life, input })
             }
             Packet::Lookup { life, number, wallet } => {
@@ -221,11 +234,32 @@ impl World {
         }
     }
 
+    /// What is written, and whose process may die before it hears of it.
+    pub(super) fn note_performed(&mut self, life: InstanceId, input: &Input) {
+        let (Input::Appended(effect, Completion::Done(()))
+        | Input::OutboxWritten(effect, Completion::Done(()))
+        | Input::PublishedMarked(effect, Completion::Done(()))
+        | Input::Projected(effect, Completion::Done(()))) = input
+        else {
+            return;
+        };
+        let slot = self.slots.iter_mut().find(|slot| slot.life == Some(life));
+        if let Some(call) = slot.and_then(|slot| slot.calls.get_mut(effect)) {
+            call.performed = true;
+        }
+    }
+
     fn perform_in_store(&mut self, now: Timestamp, life: InstanceId, effect: Effect) -> Option<Input> {
         if let Effect::Append(_, append) = &effect {
             let held = |wallet| self.servers.leases.holder(now, wallet) == Some(life);
-            if !append.writes.iter().all(|write| held(&write.wallet)) {
+            let without = append.writes.iter().map(|write| &write.wallet).filter(|wallet| !held(wallet));
+            let without: Vec<&WalletId> = without.collect();
+            if !without.is_empty() {
                 self.mark(Mark::AppendWithoutLease);
+            }
+            let leased = self.slots.iter().find(|slot| slot.life == Some(life)).map(|slot| &slot.leased);
+            if leased.is_some_and(|leased| without.iter().any(|wallet| leased.contains(*wallet))) {
+                self.mark(Mark::LeaseExpired);
             }
         }
         let before = self.servers.store.log().len();
@@ -255,12 +289,26 @@ impl World {
                 self.observe(&Observation::Published(message));
             }
             self.hint_messages(&fresh);
+            self.mark_publishing(input.as_ref(), &fresh);
         }
         let letters = self.servers.broker.dead_letters()[dead..].to_vec();
         for letter in &letters {
             self.observe(&Observation::DeadPublished(letter));
         }
         input
+    }
+
+    fn mark_publishing(&mut self, input: Option<&Input>, fresh: &[Message]) {
+        if fresh.iter().any(|message| message.event.is_err()) {
+            self.mark(Mark::MessageGarbled);
+        }
+        let Some(Input::Published(_, Completion::Done(results))) = input else { return };
+        for failure in results.iter().flatten() {
+            self.mark(match failure.kind {
+                FailureKind::Unavailable => Mark::Leaderless,
+                FailureKind::Rejected => Mark::MessageRefused,
+            });
+        }
     }
 
     /// Who reads these partitions is told soon that there are messages.
@@ -294,6 +342,11 @@ impl World {
                 self.held(held.iter().any(|one| one.dead.is_some()), !released.is_empty());
                 let consumer = *consumer;
                 self.observe(&Observation::Projected { consumer, changes, checkpoints, held, released });
+            }
+            (Effect::Project { .. }, Some(Input::Projected(_, Completion::Failed(failure))))
+                if failure.kind == FailureKind::Rejected =>
+            {
+                self.mark(Mark::RowRefused);
             }
             (Effect::WriteOutbox { .. }, Some(Input::OutboxWritten(_, Completion::Conflict))) => {
                 self.mark(Mark::FeederLostRace);

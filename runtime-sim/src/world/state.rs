@@ -3,7 +3,7 @@
 //! It stands behind one lock that is never held across a wait. Nodes take it for a turn, so a turn is atomic, as it is
 //! in one thread of a process; everything between turns is the network's.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,20 +13,21 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use wallex_core::effect::Append;
 use wallex_core::event::Recorded;
-use wallex_core::id::{EffectId, EventId};
+use wallex_core::id::{EffectId, EventId, WalletId};
 use wallex_core::time::Timestamp;
 
 use super::packet::{Event, MakeMissed, Packet};
+use super::rot::Rotten;
 use super::servers::Servers;
 use crate::chance::{Chance, Concern};
 use crate::check::Checks;
 use crate::fakes::{Disk, InstanceId};
-use crate::history::History;
+use crate::history::{AttemptId, History};
 use crate::lane::Lane;
 use crate::marks::{Mark, Marks};
 use crate::network::{Fate, Network};
 use crate::observe::{Moment, Observation};
-use crate::plan::{Names, Plan, Topology};
+use crate::plan::{FaultKind, Names, Plan, Topology};
 use crate::trace::{Head, Kind, Note, Trace};
 
 /// When every run begins.
@@ -60,6 +61,12 @@ pub(crate) struct World {
     pub(super) ids: Chance,
     pub(super) disks: Chance,
     pub(super) clients_done: usize,
+    /// Whether a proxy may send a command with a key twice.
+    resubmits: bool,
+    /// Attempts that it has sent twice.
+    pub(super) resubmitted: BTreeSet<AttemptId>,
+    /// The byte of the embedded disk that has rotted.
+    pub(super) rotten: Option<Rotten>,
     pub(super) healed: bool,
     /// When that was, in microseconds.
     pub(super) healed_at: u64,
@@ -86,6 +93,8 @@ pub(super) struct Slot {
     /// How wrong the clock of the process is: it follows the machine's forward, never back, as the real runtime's does.
     pub(super) ahead_us: i64,
     pub(super) paused_until: u64,
+    /// A slow process is still busy with its last turn.
+    pub(super) busy_until: u64,
     /// It dies after so many more effects, and stays away for so long.
     pub(super) dying: Option<(u16, u64)>,
     pub(super) drain: Option<u64>,
@@ -96,6 +105,10 @@ pub(super) struct Slot {
     /// Appends of unknown outcome, by their first event.
     pub(super) doubtful: BTreeMap<EventId, ()>,
     pub(super) leads: bool,
+    /// Leases that the process was granted and has not given back.
+    pub(super) leased: BTreeSet<WalletId>,
+    /// Its subscription to the log is not broken.
+    pub(super) subscribed: bool,
     pub(super) disk: Disk,
     /// It dies in the middle of a write, and stays away for so long.
     pub(super) power_cut: Option<u64>,
@@ -106,12 +119,17 @@ pub(super) struct Slot {
 pub(super) struct Call {
     pub(super) missed: MakeMissed,
     pub(super) what: Awaited,
+    /// The server has done it; the process has not heard of it.
+    pub(super) performed: bool,
 }
 
 /// What matters about an effect when its process dies.
 #[derive(Debug)]
 pub(super) enum Awaited {
     Append(Arc<Append>),
+    Lease(Vec<WalletId>),
+    Find,
+    Outbox,
     Mark,
     Project(wallex_core::projector::Consumer),
     Other,
@@ -138,12 +156,15 @@ impl World {
             skew_us: 0,
             ahead_us: 0,
             paused_until: 0,
+            busy_until: 0,
             dying: None,
             drain: None,
             calls: BTreeMap::new(),
             deadlines: VecDeque::new(),
             doubtful: BTreeMap::new(),
             leads: false,
+            leased: BTreeSet::new(),
+            subscribed: false,
             disk: Disk::default(),
             power_cut: None,
         };
@@ -170,6 +191,9 @@ impl World {
             ids: Chance::of(seed, Concern::Ids),
             disks: Chance::of(seed, Concern::Disk),
             clients_done: 0,
+            resubmits: options.kinds.contains(&FaultKind::Resubmits),
+            resubmitted: BTreeSet::new(),
+            rotten: None,
             healed: false,
             healed_at: 0,
             ended_at: Duration::ZERO,
@@ -259,7 +283,8 @@ impl World {
     /// Sends a message, which may come late, twice or never.
     pub(super) fn send(&mut self, from: Lane, to: Lane, packet: Packet) {
         let now = self.now();
-        let fate = self.network.judge(now, from, to, packet.may_repeat());
+        let may_repeat = packet.may_repeat() && (self.resubmits || !matches!(packet, Packet::Submit { .. }));
+        let fate = self.network.judge(now, from, to, may_repeat);
         let message = self.network.messages;
         let name = packet.name();
         self.step(from, Kind::Send, Some(to), message, &(), || named(name));
@@ -270,6 +295,10 @@ impl World {
                 if let Some(again) = repeat {
                     self.step(from, Kind::Duplicate, Some(to), message, &again, || named(name));
                     let packet = packet.clone();
+                    if let Packet::Submit { attempt, .. } = packet {
+                        self.mark(Mark::CommandRepeated);
+                        self.resubmitted.insert(attempt);
+                    }
                     self.at(now + again, Event::Deliver { from, to, message, twice, packet });
                 }
                 self.at(now + after, Event::Deliver { from, to, message, twice, packet });
