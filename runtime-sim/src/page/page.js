@@ -39,6 +39,9 @@ for (const [lane, from] of died) dead.push([lane, from, records.length - 1]);
 
 const state = { from: 0, to: 1, cursor: 0, wallet: -1, name: -1, find: "", byStep: false, inner: false };
 const last = records.length - 1;
+// What to look at first: a crash is the last thing that happened.
+const crash = data.panic !== null && last >= 0 ? [{ invariant: "crash", step: records[last][STEP], at: records[last][AT] }] : [];
+const failures = crash.concat(data.violations), failure = failures[0];
 const coordinate = (i) => (state.byStep ? i : records[i] ? records[i][AT] : 0);
 const whole = () => { state.from = coordinate(0); state.to = Math.max(coordinate(Math.max(last, 0)), state.from + 1); const pad = (state.to - state.from) * 0.02; state.from -= pad; state.to += pad; };
 
@@ -78,7 +81,7 @@ function draw() {
   drawLanes(c, width, x, y);
   drawFlights(c, x, y, first, end, alpha, many, scale);
   drawPoints(c, x, y, first, end, many);
-  data.violations.forEach((violation) => vertical(c, height, LEFT + ((state.byStep ? stepIndex(violation.step) : violation.at) - state.from) * scale, "#c4161c", violation.invariant));
+  failures.forEach((violation) => vertical(c, height, LEFT + ((state.byStep ? stepIndex(violation.step) : violation.at) - state.from) * scale, "#c4161c", violation.invariant));
   if (records.length) vertical(c, height, x(state.cursor), "#d29a00", "");
   c.restore();
   c.fillStyle = "#1c2733"; c.font = "12px system-ui"; c.textAlign = "right"; c.textBaseline = "middle";
@@ -179,7 +182,7 @@ function drawOverview() {
   c.fillStyle = "#b9c7d8";
   for (let bin = 0; bin < bins; bin++) { const h = (counts[bin] / most) * (height - 8); c.fillRect(bin, height - h, 1, h); }
   for (const r of records) if ([K.fault, K.crash].includes(r[KIND])) { c.fillStyle = r[KIND] === K.crash ? "#c4161c" : "#d9730d"; c.fillRect(at(state.byStep ? stepIndex(r[STEP]) : r[AT]), 0, 2, 6); }
-  data.violations.forEach((violation) => { c.fillStyle = "#c4161c"; c.fillRect(at(state.byStep ? stepIndex(violation.step) : violation.at), 0, 2, height); });
+  failures.forEach((violation) => { c.fillStyle = "#c4161c"; c.fillRect(at(state.byStep ? stepIndex(violation.step) : violation.at), 0, 2, height); });
   c.fillStyle = "rgba(37,99,168,.14)"; c.strokeStyle = "#2563a8";
   const a = at(state.from), b = Math.max(a + 3, at(state.to));
   c.fillRect(a, 0, b - a, height); c.strokeRect(a + 0.5, 0.5, b - a, height - 1);
@@ -236,10 +239,9 @@ function valueAt(event) {
   const box = view.getBoundingClientRect();
   return state.from + ((event.clientX - box.left - LEFT) / (box.width - LEFT - 12)) * (state.to - state.from);
 }
-function toViolation() {
-  const violation = data.violations[0];
-  if (!violation) return;
-  state.cursor = stepIndex(violation.step);
+function toFailure() {
+  if (!failure) return;
+  state.cursor = stepIndex(failure.step);
   centre(coordinate(state.cursor), Math.min(state.to - state.from, state.byStep ? 120 : 60000)); render();
 }
 function nextStep(by) {
@@ -249,10 +251,12 @@ function nextStep(by) {
 }
 function begin() {
   const verdict = $("verdict"), first = data.violations[0];
-  verdict.className = first ? "bad" : "good";
-  verdict.textContent = first ? `${first.invariant}: ${first.text}` : "passed: every invariant held";
+  const crashed = data.panic !== null;
+  verdict.className = first || crashed ? "bad" : "good";
+  verdict.textContent = crashed ? `crash: ${data.panic}` : first ? `${first.invariant}: ${first.text}` : "passed: every invariant held";
   const more = data.violations.length - 1;
-  if (first) element("small", ` — step ${first.step}, ${time(first.at)}${first.wallet ? ", wallet " + first.wallet : ""}${more > 0 ? `, and ${more} more` : ""}`, verdict);
+  if (crashed && records.length) element("small", ` — step ${records[last][STEP]}, ${time(records[last][AT])}${first ? ", and beside it " + first.invariant + ": " + first.text : ""}`, verdict);
+  if (first && !crashed) element("small", ` — step ${first.step}, ${time(first.at)}${first.wallet ? ", wallet " + first.wallet : ""}${more > 0 ? `, and ${more} more` : ""}`, verdict);
   data.facts.forEach(([name, value], at) => { $("facts").append(`${at ? "  ·  " : ""}${name} `); element("b", value, $("facts")); });
   const options = (select, texts) => texts.map((text, number) => [text, number]).filter(([text]) => text).sort((a, b) => a[0].localeCompare(b[0], "en", { numeric: true }))
     .forEach(([text, number]) => { const option = element("option", text, select); option.value = number; });
@@ -270,7 +274,7 @@ function begin() {
   $("in").onclick = () => zoom(0.5, (state.from + state.to) / 2);
   $("out").onclick = () => zoom(2, (state.from + state.to) / 2);
   $("whole").onclick = () => { whole(); render(); };
-  $("to-violation").onclick = toViolation; $("to-violation").disabled = !first;
+  $("to-failure").onclick = toFailure; $("to-failure").disabled = !failure;
   $("previous").onclick = () => nextStep(-1); $("next").onclick = () => nextStep(1);
   view.onwheel = (event) => { event.preventDefault(); zoom(Math.exp(event.deltaY * 0.0015), valueAt(event)); };
   let grabbed = null;
@@ -300,7 +304,7 @@ function begin() {
   const wanted = new URLSearchParams(location.hash.slice(1));
   if (wanted.get("by") === "step") { state.byStep = true; $("by-step").checked = true; whole(); }
   if (wanted.has("wallet")) { state.wallet = data.wallets.indexOf(wanted.get("wallet")); $("wallet").value = String(state.wallet); }
-  if (first) state.cursor = stepIndex(first.step);
+  if (failure) state.cursor = stepIndex(failure.step);
   if (wanted.has("step")) state.cursor = stepIndex(Number(wanted.get("step")));
   if (wanted.has("span")) centre(coordinate(state.cursor), Number(wanted.get("span")));
   render();

@@ -117,12 +117,14 @@ impl Tally {
 impl Outcome {
     pub(super) fn of(world: &mut World, panic: Option<String>) -> Self {
         let trace = std::mem::take(&mut world.trace);
+        // A run that panicked was never finished.
+        let ended_at = if panic.is_some() { Duration::from_micros(world.now()) } else { world.ended_at };
         let mut outcome = Self {
             panic,
             trace_hash: trace.hash(),
             steps: trace.steps(),
             messages: world.network.messages,
-            virtual_time: world.ended_at,
+            virtual_time: ended_at,
             convergence: world.ended_at.saturating_sub(Duration::from_micros(world.healed_at)),
             marks: world.marks.clone(),
             tally: world.tally,
