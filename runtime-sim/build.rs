@@ -13,7 +13,9 @@ fn main() {
         println!("cargo:rerun-if-changed=../{source}");
     }
     // Git appends a line there whenever another commit is checked out.
-    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| std::fs::exists(log).unwrap_or(false)) {
+    if let Some(log) =
+        git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| std::fs::exists(log).unwrap_or(false))
+    {
         println!("cargo:rerun-if-changed={log}");
     }
     let given = std::env::var("WALLEX_COMMIT").ok().filter(|commit| !commit.trim().is_empty());

@@ -256,7 +256,17 @@ pub fn main() -> ExitCode {
             let command = bug.command(&format!("replay {}", path.display()));
             kept::load_plan(&path).and_then(|plan| run(&mut out, &plan, Some(path), &output, command))
         }
-        Verb::Sweep { seeds: (first, last), preset, topology, commands, jobs, limit, keep_going, repeat_every, failures } => {
+        Verb::Sweep {
+            seeds: (first, last),
+            preset,
+            topology,
+            commands,
+            jobs,
+            limit,
+            keep_going,
+            repeat_every,
+            failures,
+        } => {
             let seeds = first..=last;
             let sweep = Sweep { seeds, preset, topology, commands, jobs, limit, keep_going, repeat_every };
             run_sweep(&mut out, &sweep, &failures)

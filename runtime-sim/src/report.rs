@@ -61,7 +61,12 @@ impl fmt::Display for Failure<'_> {
         match (&outcome.panic, outcome.violation()) {
             (Some(panic), _) => {
                 writeln!(f, "FAILED   crash: {panic}")?;
-                writeln!(f, "when     step {}, {:.3} s of virtual time", outcome.steps, outcome.virtual_time.as_secs_f64())?;
+                writeln!(
+                    f,
+                    "when     step {}, {:.3} s of virtual time",
+                    outcome.steps,
+                    outcome.virtual_time.as_secs_f64()
+                )?;
             }
             (None, Some(violation)) => {
                 writeln!(f, "FAILED   {}: {}", violation.invariant, violation.text)?;

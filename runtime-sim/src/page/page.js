@@ -7,6 +7,8 @@ const $ = (id) => document.getElementById(id);
 const view = $("view"), overview = $("overview");
 const colours = ["#2563a8", "#8a5a00", "#2b7d6b", "#8b3fa0", "#54616e", "#b0563b", "#3c6e1f", "#a8376b"];
 const LEFT = 96, TOP = 26, NEAR = 14;
+// Where on its arrow a message is named: names of neighbours do not lie on each other.
+const PARTS = [0.5, 0.28, 0.72];
 
 // Messages: where each was sent, and every time that it came or was lost.
 const sent = new Map(), flights = [];
@@ -81,8 +83,8 @@ function draw() {
   drawLanes(c, width, x, y);
   drawFlights(c, x, y, first, end, alpha, many, scale);
   drawPoints(c, x, y, first, end, many);
-  failures.forEach((violation) => vertical(c, height, LEFT + ((state.byStep ? stepIndex(violation.step) : violation.at) - state.from) * scale, "#c4161c", violation.invariant));
-  if (records.length) vertical(c, height, x(state.cursor), "#d29a00", "");
+  if (records.length) vertical(c, height, x(state.cursor), "rgba(210,154,0,.45)", 6, "");
+  drawFailures(c, height, scale);
   c.restore();
   c.fillStyle = "#1c2733"; c.font = "12px system-ui"; c.textAlign = "right"; c.textBaseline = "middle";
   lanes.forEach((name, lane) => c.fillText(name, LEFT - 8, y(lane)));
@@ -125,9 +127,15 @@ function drawFlights(c, x, y, first, end, alpha, many, scale) {
     c.beginPath(); c.moveTo(x0, y0); c.lineTo(x1, y1); c.stroke(); c.setLineDash([]);
     if (flight.lost) { if (many <= 4000) cross(c, x1, y1, 3.5); }
     else if (many <= 1500) arrow(c, x0, y0, x1, y1);
-    if (many <= 60 && !flight.lost) { c.globalAlpha = 1; c.font = "10px system-ui"; c.textAlign = "center"; c.textBaseline = "bottom"; c.fillText(data.names[b[NAME]], (x0 + x1) / 2, (y0 + y1) / 2); }
+    if (many <= 90 && !flight.lost) label(c, data.names[b[NAME]], x0 + (x1 - x0) * PARTS[f % 3], y0 + (y1 - y0) * PARTS[f % 3]);
   }
   c.globalAlpha = 1;
+}
+// On white, so that lines beneath do not strike it through.
+function label(c, text, px, py) {
+  c.globalAlpha = 1; c.font = "11px system-ui"; c.textAlign = "center"; c.textBaseline = "middle";
+  const colour = c.fillStyle;
+  c.strokeStyle = "#fff"; c.lineWidth = 4; c.lineJoin = "round"; c.strokeText(text, px, py); c.fillStyle = colour; c.fillText(text, px, py);
 }
 function arrow(c, x0, y0, x1, y1) {
   const angle = Math.atan2(y1 - y0, x1 - x0);
@@ -159,8 +167,17 @@ function drawPoints(c, x, y, first, end, many) {
 function flag(c, px, py, colour) {
   c.fillStyle = colour; c.beginPath(); c.moveTo(px, py); c.lineTo(px - 5, py - 9); c.lineTo(px + 5, py - 9); c.fill();
 }
-function vertical(c, height, px, colour, label) {
-  c.strokeStyle = colour; c.lineWidth = 1.5; c.beginPath(); c.moveTo(px, TOP - 6); c.lineTo(px, height); c.stroke();
+// Failures of the same moment have one line, and one label with all their names.
+function drawFailures(c, height, scale) {
+  const labels = new Map();
+  for (const { invariant, step, at } of failures) {
+    const px = Math.round(LEFT + ((state.byStep ? stepIndex(step) : at) - state.from) * scale);
+    labels.set(px, (labels.get(px) || new Set()).add(invariant));
+  }
+  for (const [px, names] of labels) vertical(c, height, px, "#c4161c", 1.5, [...names].join(", "));
+}
+function vertical(c, height, px, colour, thick, label) {
+  c.strokeStyle = colour; c.lineWidth = thick; c.beginPath(); c.moveTo(px, TOP - 6); c.lineTo(px, height); c.stroke();
   if (!label) return;
   c.fillStyle = colour; c.font = "bold 11px system-ui"; c.textBaseline = "bottom";
   const fits = px + 4 + c.measureText(label).width <= c.canvas.clientWidth;
