@@ -5,7 +5,8 @@
 #   ./scripts/sweep.sh 60 1000000         sixty minutes in all, from seed 1,000,000
 #   SEED=deadbeef ./scripts/sweep.sh 10   from a seed made of this text, such as a commit's hash
 #
-# Stops at the first failure, with the block that says how to reproduce it.
+# Stops at the first failure, with the block that says how to reproduce it, and after a preset that has not reached every
+# situation that it must (docs/SIMULATION.md).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

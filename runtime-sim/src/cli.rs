@@ -1,6 +1,7 @@
 //! The command line: run a seed, sweep many, replay a plan, shrink a failure, prove determinism.
 //!
-//! Exit codes: 0 passed, 1 safety violation, 2 wrong usage, 3 files, 4 liveness violation, 5 crash, 6 nondeterminism.
+//! Exit codes: 0 passed, 1 safety violation, 2 wrong usage, 3 files, 4 liveness violation, 5 crash, 6 nondeterminism,
+//! 7 a sweep that never was where it had to be.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,15 +10,23 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::expected::Reached;
+use crate::kept::{self, Kept, Place};
 use crate::page::Page;
 use crate::plan::{Plan, Preset, Topology, generate};
 use crate::report::{self, Failure, preset_name, topology_name};
-use crate::shrink;
-use crate::sweep::Sweep;
+use crate::shrink::{Symptom, shrink};
+use crate::sweep::{Failed, Sweep};
 use crate::world::{self, Ending, Outcome};
 
 /// Commands of the clients in a run.
 const COMMANDS: usize = 1_000;
+/// Where the plans and traces of failures go.
+const FAILURES: &str = "wallex-sim-failures";
+/// Exit code when the same run left two traces.
+const NONDETERMINISM: u8 = 6;
+/// Exit code when a sweep of enough runs never reached what it had to.
+const UNREACHED: u8 = 7;
 
 #[derive(Parser)]
 #[command(name = "wallex-sim", version, about = "Runs the wallet engine in a deterministic world")]
@@ -39,6 +48,15 @@ struct Scene {
     commands: usize,
 }
 
+/// A deliberate bug, in a build that has them.
+#[derive(clap::Args, Clone, Copy)]
+struct Bug {
+    /// Switch a deliberate bug on
+    #[cfg(feature = "mutants")]
+    #[arg(long = "bug", value_name = "NAME", value_parser = bug)]
+    mutant: Option<wallex_core::mutant::Mutant>,
+}
+
 #[derive(Subcommand)]
 enum Verb {
     /// Run one seed
@@ -50,6 +68,8 @@ enum Verb {
         scene: Scene,
         #[command(flatten)]
         output: Output,
+        #[command(flatten)]
+        bug: Bug,
         /// Write the plan to this file, to be edited and replayed
         #[arg(long)]
         plan: Option<PathBuf>,
@@ -60,6 +80,8 @@ enum Verb {
         plan: PathBuf,
         #[command(flatten)]
         output: Output,
+        #[command(flatten)]
+        bug: Bug,
     },
     /// Run many seeds
     Sweep {
@@ -84,6 +106,12 @@ enum Verb {
         /// Go on after a failure
         #[arg(long)]
         keep_going: bool,
+        /// Run every so many seeds one twice, and compare the traces; 0 for none
+        #[arg(long, default_value_t = 64)]
+        repeat_every: u64,
+        /// Where the plan of a failure goes, and the trace of the first one
+        #[arg(long, value_name = "DIRECTORY", default_value = FAILURES)]
+        failures: PathBuf,
     },
     /// Make the plan of a failure as small as it gets
     Shrink {
@@ -95,12 +123,17 @@ enum Verb {
         from: Option<PathBuf>,
         #[command(flatten)]
         scene: Scene,
+        #[command(flatten)]
+        bug: Bug,
         /// Where the small plan goes
         #[arg(short, long, default_value = "plan.json")]
         output: PathBuf,
         /// Most runs
         #[arg(long, default_value_t = 2_000)]
         runs: usize,
+        /// Where the trace goes
+        #[arg(long, value_name = "DIRECTORY", default_value = FAILURES)]
+        failures: PathBuf,
     },
     /// Run the same seeds twice in this process and once in another, and compare the traces
     Meta {
@@ -128,6 +161,65 @@ struct Output {
     /// Say which situations were reached
     #[arg(long)]
     marks: bool,
+    /// Where the plan and the trace of a failure go when no file is named for them
+    #[arg(long, value_name = "DIRECTORY", default_value = FAILURES)]
+    failures: PathBuf,
+}
+
+impl Scene {
+    fn plan(self, seed: u64) -> Plan {
+        generate(seed, self.preset, self.topology, self.commands)
+    }
+
+    /// What is not as it is without being told.
+    fn arguments(self) -> String {
+        let Self { preset, topology, commands } = self;
+        let mut arguments = String::new();
+        if preset != Preset::Default {
+            arguments += &format!(" --preset {}", preset_name(preset));
+        }
+        if topology != Topology::Production {
+            arguments += &format!(" --topology {}", topology_name(topology));
+        }
+        if commands != COMMANDS {
+            arguments += &format!(" --commands {commands}");
+        }
+        arguments
+    }
+}
+
+#[cfg(feature = "mutants")]
+impl Bug {
+    fn switch_on(self) {
+        wallex_core::mutant::activate(self.mutant);
+    }
+
+    /// The line that runs something again in the same way.
+    fn command(self, arguments: &str) -> String {
+        match self.mutant {
+            None => format!("cargo sim {arguments}"),
+            Some(mutant) => {
+                let name = crate::mutants::name(mutant);
+                format!("cargo run --release -p wallex-sim --features mutants -- {arguments} --bug {name}")
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "mutants"))]
+impl Bug {
+    fn switch_on(self) {}
+
+    /// The line that runs something again.
+    fn command(self, arguments: &str) -> String {
+        format!("cargo sim {arguments}")
+    }
+}
+
+#[cfg(feature = "mutants")]
+fn bug(text: &str) -> Result<wallex_core::mutant::Mutant, String> {
+    let trial = crate::mutants::Trial::named(text).ok_or("there is no such bug; `mutants` lists them")?;
+    Ok(trial.mutant)
 }
 
 fn seeds(text: &str) -> Result<(u64, u64), String> {
@@ -153,25 +245,40 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let code = match Arguments::parse().verb {
-        Verb::Run { seed, scene, output, plan } => {
-            let made = generate(seed, scene.preset, scene.topology, scene.commands);
-            let saved = plan.as_ref().map_or(Ok(()), |path| save(path, &made));
-            saved.and_then(|()| run(&mut out, &made, &output, reproduce(&made)))
+        Verb::Run { seed, scene, output, bug, plan } => {
+            bug.switch_on();
+            let made = scene.plan(seed);
+            let saved = plan.as_ref().map_or(Ok(()), |path| kept::save_plan(path, &made));
+            saved.and_then(|()| run(&mut out, &made, plan, &output, bug.command(&run_arguments(&made))))
         }
-        Verb::Replay { plan, output } => {
-            let command = format!("cargo sim replay {}", plan.display());
-            load(&plan).and_then(|plan| run(&mut out, &plan, &output, command))
+        Verb::Replay { plan: path, output, bug } => {
+            bug.switch_on();
+            let command = bug.command(&format!("replay {}", path.display()));
+            kept::load_plan(&path).and_then(|plan| run(&mut out, &plan, Some(path), &output, command))
         }
-        Verb::Sweep { seeds: (first, last), preset, topology, commands, jobs, limit, keep_going } => {
-            let sweep = Sweep { seeds: first..=last, preset, topology, commands, jobs, limit, keep_going };
-            run_sweep(&mut out, &sweep)
+        Verb::Sweep {
+            seeds: (first, last),
+            preset,
+            topology,
+            commands,
+            jobs,
+            limit,
+            keep_going,
+            repeat_every,
+            failures,
+        } => {
+            let seeds = first..=last;
+            let sweep = Sweep { seeds, preset, topology, commands, jobs, limit, keep_going, repeat_every };
+            run_sweep(&mut out, &sweep, &failures)
         }
-        Verb::Shrink { seed, from, scene, output, runs } => {
+        Verb::Shrink { seed, from, scene, bug, output, runs, failures } => {
+            bug.switch_on();
             let plan = match (from, seed) {
-                (Some(path), _) => load(&path),
-                (None, seed) => Ok(generate(seed.unwrap_or_default(), scene.preset, scene.topology, scene.commands)),
+                (Some(path), _) => kept::load_plan(&path),
+                (None, seed) => Ok(scene.plan(seed.unwrap_or_default())),
             };
-            plan.and_then(|plan| shrink_plan(&mut out, plan, &output, runs))
+            let command = bug.command(&format!("replay {}", output.display()));
+            plan.and_then(|plan| shrink_plan(&mut out, plan, output, runs, &failures, command))
         }
         Verb::Meta { seeds, scene } => meta(&mut out, seeds, scene),
         Verb::ReplayRecording(arguments) => crate::recording::cli::main(&mut out, arguments),
@@ -184,19 +291,11 @@ pub fn main() -> ExitCode {
     })
 }
 
-fn save(path: &Path, plan: &Plan) -> io::Result<()> {
-    std::fs::write(path, serde_json::to_string_pretty(plan)?)
-}
-
-fn load(path: &Path) -> io::Result<Plan> {
-    Ok(serde_json::from_str(&std::fs::read_to_string(path)?)?)
-}
-
-/// The line that runs a generated plan again.
-fn reproduce(plan: &Plan) -> String {
+/// What runs a generated plan again.
+fn run_arguments(plan: &Plan) -> String {
     let (preset, topology) = (preset_name(plan.preset), topology_name(plan.topology));
     let (seed, commands) = (plan.seed, plan.commands());
-    format!("cargo sim run --seed {seed} --preset {preset} --topology {topology} --commands {commands}")
+    format!("run --seed {seed} --preset {preset} --topology {topology} --commands {commands}")
 }
 
 fn exit_code(ending: Ending) -> ExitCode {
@@ -208,20 +307,36 @@ fn exit_code(ending: Ending) -> ExitCode {
     }
 }
 
-fn run(out: &mut impl Write, plan: &Plan, output: &Output, reproduce: String) -> io::Result<ExitCode> {
+/// Runs a plan, which may lie in a file.
+fn run(
+    out: &mut impl Write,
+    plan: &Plan,
+    lies_at: Option<PathBuf>,
+    output: &Output,
+    reproduce: String,
+) -> io::Result<ExitCode> {
     let outcome = world::run(plan, output.trace.is_some() || output.html.is_some());
     if let Some(path) = &output.html {
         std::fs::write(path, page(plan, &outcome, &reproduce).html())?;
     }
     if let Some(path) = &output.trace {
-        write_trace(path, &outcome)?;
+        kept::save_trace(path, &outcome.records)?;
     }
     report::summary(out, plan, &outcome)?;
     if output.marks {
         report::marks(out, &outcome.marks)?;
+        let reached = Reached { runs: 1, marks: outcome.marks.clone() };
+        report::never_reached(out, (plan.preset, plan.topology), &reached)?;
     }
     if outcome.ending() != Ending::Passed {
-        write!(out, "{}", Failure { plan, outcome: &outcome, reproduce })?;
+        let kept = Kept {
+            plan: lies_at.map_or_else(|| kept::keep_plan(&output.failures, plan), Place::File),
+            trace: match &output.trace {
+                Some(path) => Place::File(path.clone()),
+                None => kept::keep_trace(&output.failures, plan, &outcome),
+            },
+        };
+        write!(out, "{}", Failure { plan, outcome: &outcome, again: None, kept, reproduce })?;
     }
     Ok(exit_code(outcome.ending()))
 }
@@ -237,47 +352,53 @@ fn page<'a>(plan: &Plan, outcome: &'a Outcome, reproduce: &str) -> Page<'a> {
             fact("topology", topology.to_owned()),
             fact("steps", outcome.steps.to_string()),
             fact("trace hash", outcome.trace_hash.clone()),
+            fact("commit", report::COMMIT.to_owned()),
             fact("reproduce", reproduce.to_owned()),
         ],
         lanes: plan.lanes().into_iter().map(|lane| (lane.number(), lane.to_string())).collect(),
         records: &outcome.records,
         began: world::START,
         violations: &outcome.verdict.violations,
+        panic: outcome.panic.as_deref(),
     }
 }
 
-/// Makes a failing plan small; only plans that violate the same invariant count.
-fn shrink_plan(out: &mut impl Write, plan: Plan, output: &Path, runs: usize) -> io::Result<ExitCode> {
-    let violated = |plan: &Plan| world::run(plan, false).violation().map(|violation| violation.invariant);
-    let Some(target) = violated(&plan) else {
-        writeln!(out, "the plan violates nothing: there is nothing to shrink")?;
+/// Makes a failing plan small; only plans that fail in the same way count.
+fn shrink_plan(
+    out: &mut impl Write,
+    plan: Plan,
+    output: PathBuf,
+    runs: usize,
+    failures: &Path,
+    reproduce: String,
+) -> io::Result<ExitCode> {
+    let symptom = |plan: &Plan| Symptom::of(&world::run(plan, false));
+    let Some(target) = symptom(&plan) else {
+        writeln!(out, "the plan passes: there is nothing to shrink")?;
         return Ok(ExitCode::SUCCESS);
     };
     let before = (plan.faults.len(), plan.commands());
-    let shrunk = shrink::shrink(plan, target, runs, violated);
-    save(output, &shrunk.plan)?;
+    // Hundreds of panics say nothing that the first one has not said.
+    let hook = std::panic::take_hook();
+    if matches!(target, Symptom::Panics(_)) {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    let shrunk = shrink(plan, target.clone(), runs, symptom);
+    std::panic::set_hook(hook);
+    kept::save_plan(&output, &shrunk.plan)?;
     let after = (shrunk.plan.faults.len(), shrunk.plan.commands());
-    writeln!(out, "violates      {target}")?;
+    writeln!(out, "the plan      {target}")?;
     writeln!(out, "faults        {} of {}", after.0, before.0)?;
     writeln!(out, "commands      {} of {}", after.1, before.1)?;
     let state = if shrunk.minimal { "nothing more can go" } else { "the runs were used up" };
     writeln!(out, "runs          {}: {state}", shrunk.runs)?;
-    let outcome = world::run(&shrunk.plan, false);
-    let reproduce = format!("cargo sim replay {}", output.display());
-    write!(out, "{}", Failure { plan: &shrunk.plan, outcome: &outcome, reproduce })?;
+    let outcome = world::run(&shrunk.plan, true);
+    let kept = Kept { plan: Place::File(output), trace: kept::keep_trace(failures, &shrunk.plan, &outcome) };
+    write!(out, "{}", Failure { plan: &shrunk.plan, outcome: &outcome, again: None, kept, reproduce })?;
     Ok(exit_code(outcome.ending()))
 }
 
-fn write_trace(path: &Path, outcome: &Outcome) -> io::Result<()> {
-    let mut file = io::BufWriter::new(std::fs::File::create(path)?);
-    for record in &outcome.records {
-        serde_json::to_writer(&mut file, record)?;
-        file.write_all(b"\n")?;
-    }
-    file.flush()
-}
-
-fn run_sweep(out: &mut impl Write, sweep: &Sweep) -> io::Result<ExitCode> {
+fn run_sweep(out: &mut impl Write, sweep: &Sweep, failures: &Path) -> io::Result<ExitCode> {
     let shown = std::sync::Mutex::new(std::time::Instant::now());
     let swept = sweep.run(|runs, failures| {
         let mut shown = shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -297,34 +418,90 @@ fn run_sweep(out: &mut impl Write, sweep: &Sweep) -> io::Result<ExitCode> {
         rate(swept.virtual_time.as_secs_f64())
     )?;
     writeln!(out, "converged     within {:.1} s at most", swept.convergence_max.as_secs_f64())?;
-    writeln!(out, "inconclusive  {}", swept.inconclusive)?;
+    write!(out, "inconclusive  {} searches of INV-09 gave up", swept.inconclusive)?;
+    let seeds: Vec<String> = swept.inconclusive_seeds.iter().map(u64::to_string).collect();
+    writeln!(out, "{}{}", if seeds.is_empty() { "" } else { ", as in seed " }, seeds.join(", "))?;
+    writeln!(out, "run twice     {}, for the same trace (INV-13)", swept.repeated)?;
     report::tally(out, &swept.tally)?;
-    report::marks(out, &swept.marks)?;
+    report::marks(out, &swept.marks())?;
+    for (scene, reached) in &swept.scenes {
+        report::never_reached(out, *scene, reached)?;
+    }
     writeln!(out, "failures      {}", swept.failures.len())?;
-    for (plan, outcome) in &swept.failures {
-        write!(out, "{}", Failure { plan, outcome, reproduce: reproduce(plan) })?;
+    for (number, failed) in swept.failures.iter().enumerate() {
+        write_failed(out, failed, failures, number == 0)?;
+    }
+    if !swept.is_deterministic() {
+        return Ok(ExitCode::from(NONDETERMINISM));
+    }
+    let overdue = swept.overdue(sweep.commands);
+    if swept.ending() == Ending::Passed && !overdue.is_empty() {
+        report::overdue(out, &overdue)?;
+        return Ok(ExitCode::from(UNREACHED));
     }
     Ok(exit_code(swept.ending()))
+}
+
+/// The block of a failure in a sweep. Only the trace of the first one is kept: they are large.
+fn write_failed(out: &mut impl Write, failed: &Failed, failures: &Path, first: bool) -> io::Result<()> {
+    let Failed { plan, outcome, again } = failed;
+    let trace = match (first, again) {
+        (true, None) => kept::keep_trace(failures, plan, outcome),
+        (true, Some(_)) => Place::Nowhere("another run, another trace".to_owned()),
+        (false, _) => Place::Nowhere("only that of the first failure; the line below keeps this one".to_owned()),
+    };
+    let reproduce = match again {
+        None => format!("cargo sim {}", run_arguments(plan)),
+        Some(_) => {
+            let scene = Scene { preset: plan.preset, topology: plan.topology, commands: plan.commands() };
+            meta_command(plan.seed, scene)
+        }
+    };
+    let kept = Kept { plan: kept::keep_plan(failures, plan), trace };
+    write!(out, "{}", Failure { plan, outcome, again: again.as_deref(), kept, reproduce })
+}
+
+fn meta_command(seed: u64, scene: Scene) -> String {
+    format!("cargo sim meta --seeds {seed}..{seed}{}", scene.arguments())
 }
 
 /// INV-13: the same seed gives the same trace, in one process and in two.
 fn meta(out: &mut impl Write, (first, last): (u64, u64), scene: Scene) -> io::Result<ExitCode> {
     for seed in first..=last {
-        let plan = generate(seed, scene.preset, scene.topology, scene.commands);
+        let plan = scene.plan(seed);
         let (one, two) = (world::run(&plan, false), world::run(&plan, true));
-        let arguments = reproduce(&plan);
-        let arguments = arguments.split_whitespace().skip(2);
-        let child = Command::new(std::env::current_exe()?).args(arguments).output()?;
+        let arguments = run_arguments(&plan);
+        let child = Command::new(std::env::current_exe()?).args(arguments.split_whitespace()).output()?;
         let text = String::from_utf8_lossy(&child.stdout).into_owned();
         let other = text.lines().find_map(|line| line.strip_prefix("trace hash")).map(|hash| hash.trim().to_owned());
         if one.trace_hash != two.trace_hash || other.as_ref() != Some(&one.trace_hash) {
             writeln!(out, "seed {seed}: INV-13 does not hold")?;
             writeln!(out, "this process   {} and {}", one.trace_hash, two.trace_hash)?;
             writeln!(out, "another        {}", other.unwrap_or_else(|| "no hash".to_owned()))?;
-            writeln!(out, "REPRODUCE: cargo sim meta --seeds {seed}..{seed}")?;
-            return Ok(ExitCode::from(6));
+            writeln!(out, "commit         {}", report::COMMIT)?;
+            writeln!(out, "REPRODUCE: {}", meta_command(seed, scene))?;
+            return Ok(ExitCode::from(NONDETERMINISM));
         }
         writeln!(out, "seed {seed}  {}  {} steps, three times the same", one.trace_hash, one.steps)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_meta_says_all_that_is_not_the_default() {
+        let scene = Scene { preset: Preset::Default, topology: Topology::Production, commands: COMMANDS };
+        assert_eq!(meta_command(7, scene), "cargo sim meta --seeds 7..7");
+        let scene = Scene { preset: Preset::Storm, topology: Topology::Embedded, commands: 30 };
+        let command = meta_command(7, scene);
+        assert_eq!(command, "cargo sim meta --seeds 7..7 --preset storm --topology embedded --commands 30");
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
 }

@@ -11,11 +11,12 @@
 //! | [`lane`] | the names of the nodes |
 //! | [`world`] | one run: clients, instances, servers, network and faults |
 //! | [`fakes`] | event store, database, broker, leases, disk |
-//! | [`marks`] | situations worth reaching |
+//! | [`marks`], [`expected`] | situations worth reaching, and which must be |
 //! | [`history`], [`observe`] | what clients saw, and what the world tells the checkers |
 //! | [`check`] | one checker for each invariant |
 //! | [`shrink`] | from a failing plan to a small one |
 //! | [`page`] | a run as a page to look at |
+//! | [`kept`] | what is kept of a failure: its plan and its trace |
 //! | `mutants` | deliberate bugs, and who finds them (with the feature of that name) |
 //! | [`recording`] | replays what the flight recorder of the service wrote |
 //! | [`trace`] | what happened, hashed as it happens |
@@ -29,8 +30,10 @@ compile_error!(
 pub mod chance;
 pub mod check;
 pub mod cli;
+pub mod expected;
 pub mod fakes;
 pub mod history;
+pub mod kept;
 pub mod lane;
 pub mod marks;
 #[cfg(feature = "mutants")]

@@ -2,9 +2,14 @@
 
 use std::fmt::{self, Write};
 
+use crate::expected::{Reached, Scene};
+use crate::kept::Kept;
 use crate::marks::{Mark, Marks};
 use crate::plan::{Plan, Preset, Topology};
 use crate::world::{Ending, Outcome, Tally};
+
+/// The commit that the simulator was built from.
+pub const COMMIT: &str = env!("WALLEX_COMMIT");
 
 /// The failure block.
 #[derive(Debug)]
@@ -13,6 +18,10 @@ pub struct Failure<'a> {
     pub plan: &'a Plan,
     /// What came of it.
     pub outcome: &'a Outcome,
+    /// The hash of the trace of the same run once more, if that was another one (INV-13).
+    pub again: Option<&'a str>,
+    /// Where the plan and the trace lie.
+    pub kept: Kept,
     /// How to run it again.
     pub reproduce: String,
 }
@@ -36,12 +45,29 @@ pub fn topology_name(topology: Topology) -> &'static str {
     }
 }
 
+/// A preset on a topology, in words.
+#[must_use]
+pub fn scene_name((preset, topology): Scene) -> String {
+    format!("preset {}, topology {}", preset_name(preset), topology_name(topology))
+}
+
 impl fmt::Display for Failure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { plan, outcome, reproduce } = self;
+        let Self { plan, outcome, again, kept, reproduce } = self;
         writeln!(f, "------------------------------------------------------------------------")?;
+        if let Some(again) = again {
+            writeln!(f, "FAILED   INV-13: the same run once more left another trace, with the hash {again}")?;
+        }
         match (&outcome.panic, outcome.violation()) {
-            (Some(panic), _) => writeln!(f, "FAILED   crash: {panic}")?,
+            (Some(panic), _) => {
+                writeln!(f, "FAILED   crash: {panic}")?;
+                writeln!(
+                    f,
+                    "when     step {}, {:.3} s of virtual time",
+                    outcome.steps,
+                    outcome.virtual_time.as_secs_f64()
+                )?;
+            }
             (None, Some(violation)) => {
                 writeln!(f, "FAILED   {}: {}", violation.invariant, violation.text)?;
                 let at = violation.at.as_micros() - crate::world::START.as_micros();
@@ -51,15 +77,19 @@ impl fmt::Display for Failure<'_> {
                     None => f.write_char('\n')?,
                 }
             }
+            (None, None) if again.is_some() => {}
             (None, None) => writeln!(f, "PASSED")?,
         }
         let others = outcome.verdict.violations.len().saturating_sub(1);
         if others > 0 {
             writeln!(f, "beside   {others} more violations")?;
         }
-        let (preset, topology) = (preset_name(plan.preset), topology_name(plan.topology));
-        writeln!(f, "run      seed {}, preset {preset}, topology {topology}", plan.seed)?;
-        writeln!(f, "trace    {} steps, hash {}", outcome.steps, outcome.trace_hash)?;
+        let (scene, commands) = (scene_name((plan.preset, plan.topology)), plan.commands());
+        writeln!(f, "run      seed {}, {scene}, {commands} commands, {} faults", plan.seed, plan.faults.len())?;
+        writeln!(f, "commit   {COMMIT}")?;
+        writeln!(f, "plan     {}", kept.plan)?;
+        writeln!(f, "trace    {}", kept.trace)?;
+        writeln!(f, "hash     {} after {} steps", outcome.trace_hash, outcome.steps)?;
         writeln!(f, "REPRODUCE: {reproduce}")
     }
 }
@@ -78,7 +108,9 @@ pub fn summary(out: &mut impl std::io::Write, plan: &Plan, outcome: &Outcome) ->
     writeln!(out, "steps         {}, {} messages", outcome.steps, outcome.messages)?;
     let (virtual_s, real_s) = (outcome.virtual_time.as_secs_f64(), outcome.real_time.as_secs_f64());
     writeln!(out, "time          {virtual_s:.3} s virtual in {real_s:.3} s")?;
-    writeln!(out, "converged     {:.3} s after the last fault", outcome.convergence.as_secs_f64())?;
+    if outcome.panic.is_none() {
+        writeln!(out, "converged     {:.3} s after the last fault", outcome.convergence.as_secs_f64())?;
+    }
     for gave_up in &outcome.verdict.inconclusive {
         writeln!(out, "inconclusive  {gave_up}")?;
     }
@@ -117,7 +149,7 @@ pub fn tally(out: &mut impl std::io::Write, tally: &Tally) -> std::io::Result<()
     writeln!(out, "events        {}", tally.events)
 }
 
-/// The marks with their counts, and what was never reached.
+/// The marks with their counts.
 ///
 /// # Errors
 /// What the writer says.
@@ -126,10 +158,88 @@ pub fn marks(out: &mut impl std::io::Write, marks: &Marks) -> std::io::Result<()
     for mark in Mark::ALL.iter().filter(|mark| marks.count(**mark) > 0) {
         writeln!(out, "  {:>10}  {mark}", marks.count(*mark))?;
     }
-    let missing: Vec<&str> = marks.missing().map(Mark::text).collect();
+    Ok(())
+}
+
+/// What the runs of a scene could have reached and did not.
+///
+/// # Errors
+/// What the writer says.
+pub fn never_reached(out: &mut impl std::io::Write, scene: Scene, reached: &Reached) -> std::io::Result<()> {
+    let (name, runs) = (scene_name(scene), reached.runs);
+    let missing: Vec<&str> = reached.missing(scene).map(Mark::text).collect();
     if missing.is_empty() {
-        writeln!(out, "all marks reached")
+        writeln!(out, "all marks reached with {name}, in {runs} runs")
     } else {
-        writeln!(out, "NEVER REACHED: {}", missing.join("; "))
+        writeln!(out, "NEVER REACHED with {name}, in {runs} runs: {}", missing.join("; "))
+    }
+}
+
+/// What should have been reached and was not: such a sweep proves little, though nothing failed in it.
+///
+/// # Errors
+/// What the writer says.
+pub fn overdue(out: &mut impl std::io::Write, overdue: &[(Scene, Mark)]) -> std::io::Result<()> {
+    writeln!(out, "------------------------------------------------------------------------")?;
+    for (scene, mark) in overdue {
+        writeln!(out, "UNREACHED  {mark}, with {}", scene_name(*scene))?;
+    }
+    writeln!(
+        out,
+        "No run failed, but so many runs should have been in these situations (runtime-sim/src/expected.rs). Either a\n\
+         change has made them impossible, and they belong into a list there, or the simulator does not reach them any more."
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kept::Place;
+    use crate::plan::generate;
+
+    fn block(outcome: &Outcome, again: Option<&str>) -> String {
+        let plan = generate(9, Preset::Storm, Topology::Production, 50);
+        let kept = Kept { plan: Place::File("there/plan.json".into()), trace: Place::Nowhere("no room".to_owned()) };
+        Failure { plan: &plan, outcome, again, kept, reproduce: "cargo sim run --seed 9".to_owned() }.to_string()
+    }
+
+    #[test]
+    fn a_crash_says_when_and_where_everything_lies() {
+        let outcome = Outcome {
+            panic: Some("index out of bounds".to_owned()),
+            steps: 812,
+            virtual_time: std::time::Duration::from_millis(3_210),
+            trace_hash: "abcd".to_owned(),
+            ..Outcome::default()
+        };
+        let block = block(&outcome, None);
+        for line in [
+            "FAILED   crash: index out of bounds",
+            "when     step 812, 3.210 s of virtual time",
+            &format!("commit   {COMMIT}"),
+            "plan     there/plan.json",
+            "trace    not kept (no room)",
+            "hash     abcd after 812 steps",
+            "REPRODUCE: cargo sim run --seed 9",
+        ] {
+            assert!(block.lines().any(|one| one == line), "{line}\n{block}");
+        }
+        assert!(block.ends_with("REPRODUCE: cargo sim run --seed 9\n"));
+    }
+
+    #[test]
+    fn a_run_that_differs_from_itself_has_not_passed() {
+        let block = block(&Outcome::default(), Some("ffff"));
+        assert!(block.contains("FAILED   INV-13") && block.contains("ffff"), "{block}");
+        assert!(!block.contains("PASSED"), "{block}");
+    }
+
+    #[test]
+    fn only_what_a_scene_can_reach_is_told_as_never_reached() {
+        let mut out = Vec::new();
+        never_reached(&mut out, (Preset::Calm, Topology::Embedded), &Reached::default()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains(Mark::KeyReplayed.text()), "{text}");
+        assert!(!text.contains(Mark::TwoLeaders.text()) && !text.contains(Mark::TornTailCut.text()), "{text}");
     }
 }

@@ -1,11 +1,13 @@
 //! Many seeds, one after another on several threads, and what came of them all.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::marks::Marks;
+use crate::expected::{Reached, Scene};
+use crate::marks::{Mark, Marks};
 use crate::plan::{Plan, Preset, Topology, generate};
 use crate::world::{self, Ending, Outcome, Tally};
 
@@ -26,6 +28,19 @@ pub struct Sweep {
     pub limit: Option<Duration>,
     /// Whether to go on after a failure.
     pub keep_going: bool,
+    /// Every so many seeds one is run twice, and must leave the same trace (INV-13); 0 for none.
+    pub repeat_every: u64,
+}
+
+/// A run that failed.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// What ran.
+    pub plan: Plan,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The hash of its trace when it was run once more, if that was another one.
+    pub again: Option<String>,
 }
 
 /// What came of a sweep.
@@ -33,10 +48,12 @@ pub struct Sweep {
 pub struct Swept {
     /// Runs.
     pub runs: u64,
-    /// The failed ones: what ran, and what came of it.
-    pub failures: Vec<(Plan, Outcome)>,
-    /// Situations reached, over all runs.
-    pub marks: Marks,
+    /// The failed ones.
+    pub failures: Vec<Failed>,
+    /// Runs that were run once more.
+    pub repeated: u64,
+    /// Situations reached, by scene.
+    pub scenes: BTreeMap<Scene, Reached>,
     /// The workload, over all runs.
     pub tally: Tally,
     /// Messages, over all runs.
@@ -45,14 +62,18 @@ pub struct Swept {
     pub virtual_time: Duration,
     /// Longest convergence after the last fault.
     pub convergence_max: Duration,
-    /// Searches that gave up.
+    /// Searches that gave up (INV-09): neither good nor bad.
     pub inconclusive: u64,
+    /// The seeds of some runs with such a search.
+    pub inconclusive_seeds: Vec<u64>,
     /// Real time.
     pub real_time: Duration,
 }
 
 /// Failures kept: more would not fit into a head.
 const FAILURES_MAX: usize = 50;
+/// Seeds with a search that gave up that are kept.
+const INCONCLUSIVE_MAX: usize = 8;
 
 impl Sweep {
     /// The plan of a seed.
@@ -67,6 +88,11 @@ impl Sweep {
 
     /// Runs them. `progress` is told after every run: the runs so far and the failures.
     pub fn run(&self, progress: impl Fn(u64, usize) + Sync) -> Swept {
+        self.run_with(|plan| world::run(plan, false), progress)
+    }
+
+    /// Runs them in a way of one's own.
+    fn run_with(&self, run: impl Fn(&Plan) -> Outcome + Sync, progress: impl Fn(u64, usize) + Sync) -> Swept {
         let began = Instant::now();
         let next = AtomicU64::new(*self.seeds.start());
         let over = AtomicBool::new(false);
@@ -80,10 +106,11 @@ impl Sweep {
                             return;
                         }
                         let plan = self.plan(seed);
-                        let outcome = world::run(&plan, false);
-                        let failed = outcome.ending() != Ending::Passed;
+                        let outcome = run(&plan);
+                        let twice = self.repeat_every > 0 && seed.is_multiple_of(self.repeat_every);
+                        let again = twice.then(|| run(&plan).trace_hash);
                         let mut swept = swept.lock().unwrap_or_else(PoisonError::into_inner);
-                        swept.add(plan, outcome);
+                        let failed = swept.add(plan, outcome, again);
                         progress(swept.runs, swept.failures.len());
                         if failed && !self.keep_going {
                             over.store(true, Ordering::Relaxed);
@@ -93,29 +120,109 @@ impl Sweep {
             }
         });
         let mut swept = swept.into_inner().unwrap_or_else(PoisonError::into_inner);
-        swept.failures.sort_by_key(|(plan, _)| plan.seed);
+        swept.failures.sort_by_key(|failed| failed.plan.seed);
+        swept.inconclusive_seeds.sort_unstable();
         swept.real_time = began.elapsed();
         swept
     }
 }
 
 impl Swept {
-    fn add(&mut self, plan: Plan, outcome: Outcome) {
+    /// Adds a run, and the hash of its trace when it was run once more; whether it failed.
+    fn add(&mut self, plan: Plan, outcome: Outcome, again: Option<String>) -> bool {
         self.runs += 1;
-        self.marks.merge(&outcome.marks);
+        self.repeated += u64::from(again.is_some());
+        let reached = self.scenes.entry((plan.preset, plan.topology)).or_default();
+        reached.runs += 1;
+        reached.marks.merge(&outcome.marks);
         self.tally.merge(&outcome.tally);
         self.messages += outcome.messages;
         self.virtual_time += outcome.virtual_time;
         self.convergence_max = self.convergence_max.max(outcome.convergence);
         self.inconclusive += outcome.verdict.inconclusive.len() as u64;
-        if outcome.ending() != Ending::Passed && self.failures.len() < FAILURES_MAX {
-            self.failures.push((plan, outcome));
+        if !outcome.verdict.inconclusive.is_empty() && self.inconclusive_seeds.len() < INCONCLUSIVE_MAX {
+            self.inconclusive_seeds.push(plan.seed);
         }
+        let again = again.filter(|again| *again != outcome.trace_hash);
+        let failed = again.is_some() || outcome.ending() != Ending::Passed;
+        if failed && self.failures.len() < FAILURES_MAX {
+            self.failures.push(Failed { plan, outcome, again });
+        }
+        failed
     }
 
     /// The worst ending.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        self.failures.iter().map(|(_, outcome)| outcome.ending()).min().unwrap_or(Ending::Passed)
+        self.failures.iter().map(|failed| failed.outcome.ending()).min().unwrap_or(Ending::Passed)
+    }
+
+    /// Whether the same run left the same trace whenever it was looked (INV-13).
+    #[must_use]
+    pub fn is_deterministic(&self) -> bool {
+        self.failures.iter().all(|failed| failed.again.is_none())
+    }
+
+    /// Situations reached, over all runs.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        let mut all = Marks::default();
+        self.scenes.values().for_each(|reached| all.merge(&reached.marks));
+        all
+    }
+
+    /// What was never reached in as many runs as should have reached it.
+    #[must_use]
+    pub fn overdue(&self, commands: usize) -> Vec<(Scene, Mark)> {
+        let of = |(scene, reached): (&Scene, &Reached)| {
+            let scene = *scene;
+            reached.overdue(scene, commands).map(move |mark| (scene, mark)).collect::<Vec<_>>()
+        };
+        self.scenes.iter().flat_map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sweep(seeds: RangeInclusive<u64>) -> Sweep {
+        let (preset, topology) = (None, None);
+        Sweep { seeds, preset, topology, commands: 30, jobs: 1, limit: None, keep_going: true, repeat_every: 4 }
+    }
+
+    #[test]
+    fn every_fourth_run_is_run_twice_and_leaves_the_same_trace() {
+        let swept = sweep(1..=8).run(|_, _| {});
+        assert_eq!((swept.runs, swept.repeated, swept.failures.len()), (8, 2, 0));
+        assert!(swept.is_deterministic());
+        assert_eq!(swept.scenes.values().map(|reached| reached.runs).sum::<u64>(), 8);
+    }
+
+    #[test]
+    fn a_run_that_leaves_another_trace_the_second_time_is_a_failure() {
+        let runs = AtomicU64::new(0);
+        // Chance that is not of the plan: the network of another seed.
+        let unsteady = |plan: &Plan| {
+            let seed = plan.seed + runs.fetch_add(1, Ordering::Relaxed);
+            world::run(&Plan { seed, ..plan.clone() }, false)
+        };
+        let swept = sweep(4..=4).run_with(unsteady, |_, _| {});
+        assert!(!swept.is_deterministic());
+        let [failed] = &swept.failures[..] else { panic!("{} failures", swept.failures.len()) };
+        assert_eq!((failed.plan.seed, failed.outcome.ending()), (4, Ending::Passed));
+        assert_ne!(failed.again.as_ref(), Some(&failed.outcome.trace_hash));
+    }
+
+    #[test]
+    fn what_no_run_reached_is_overdue_when_there_were_enough_of_them() {
+        let mut swept = Swept::default();
+        let plan = generate(1, Preset::Storm, Topology::Embedded, 30);
+        for _ in 0..crate::expected::ENOUGH_RUNS {
+            swept.add(plan.clone(), Outcome::default(), None);
+        }
+        let overdue = swept.overdue(crate::expected::ENOUGH_COMMANDS);
+        assert!(overdue.contains(&((Preset::Storm, Topology::Embedded), Mark::TornTailCut)));
+        assert!(overdue.iter().all(|(_, mark)| *mark != Mark::TwoLeaders));
     }
 }

@@ -67,11 +67,13 @@ fn a_key_whose_takeover_was_never_heard_of_stays_reserved() {
     assert_passes_with(MANY_COMMANDS, 331, Preset::Storm, Topology::Production);
     assert_passes_with(MANY_COMMANDS, 363, Preset::Storm, Topology::Production);
     assert_passes_with(MANY_COMMANDS, 511, Preset::Storm, Topology::Production);
+    assert_passes_with(MANY_COMMANDS, 653, Preset::Default, Topology::Production);
 }
 
 #[test]
 fn a_transfer_is_refused_on_what_held_of_both_wallets_at_one_moment() {
     assert_passes_with(MANY_COMMANDS, 463, Preset::Storm, Topology::Production);
+    assert_passes_with(MANY_COMMANDS, 3_651, Preset::Storm, Topology::Production);
     assert_passes_with(MANY_COMMANDS, 3_740, Preset::Calm, Topology::Production);
     assert_passes_with(MANY_COMMANDS, 3_746, Preset::Default, Topology::Production);
 }

@@ -29,6 +29,8 @@ pub struct Page<'a> {
     pub began: Timestamp,
     /// What was violated; nothing when the run passed.
     pub violations: &'a [Violation],
+    /// What the run panicked with, if it did.
+    pub panic: Option<&'a str>,
 }
 
 impl Page<'_> {
@@ -94,6 +96,7 @@ impl Page<'_> {
             "wallets": wallets.texts,
             "records": records,
             "violations": violations,
+            "panic": self.panic,
         })
     }
 }

@@ -7,6 +7,8 @@ const $ = (id) => document.getElementById(id);
 const view = $("view"), overview = $("overview");
 const colours = ["#2563a8", "#8a5a00", "#2b7d6b", "#8b3fa0", "#54616e", "#b0563b", "#3c6e1f", "#a8376b"];
 const LEFT = 96, TOP = 26, NEAR = 14;
+// Where on its arrow a message is named: names of neighbours do not lie on each other.
+const PARTS = [0.5, 0.28, 0.72];
 
 // Messages: where each was sent, and every time that it came or was lost.
 const sent = new Map(), flights = [];
@@ -39,6 +41,9 @@ for (const [lane, from] of died) dead.push([lane, from, records.length - 1]);
 
 const state = { from: 0, to: 1, cursor: 0, wallet: -1, name: -1, find: "", byStep: false, inner: false };
 const last = records.length - 1;
+// What to look at first: a crash is the last thing that happened.
+const crash = data.panic !== null && last >= 0 ? [{ invariant: "crash", step: records[last][STEP], at: records[last][AT] }] : [];
+const failures = crash.concat(data.violations), failure = failures[0];
 const coordinate = (i) => (state.byStep ? i : records[i] ? records[i][AT] : 0);
 const whole = () => { state.from = coordinate(0); state.to = Math.max(coordinate(Math.max(last, 0)), state.from + 1); const pad = (state.to - state.from) * 0.02; state.from -= pad; state.to += pad; };
 
@@ -78,8 +83,8 @@ function draw() {
   drawLanes(c, width, x, y);
   drawFlights(c, x, y, first, end, alpha, many, scale);
   drawPoints(c, x, y, first, end, many);
-  data.violations.forEach((violation) => vertical(c, height, LEFT + ((state.byStep ? stepIndex(violation.step) : violation.at) - state.from) * scale, "#c4161c", violation.invariant));
-  if (records.length) vertical(c, height, x(state.cursor), "#d29a00", "");
+  if (records.length) vertical(c, height, x(state.cursor), "rgba(210,154,0,.45)", 6, "");
+  drawFailures(c, height, scale);
   c.restore();
   c.fillStyle = "#1c2733"; c.font = "12px system-ui"; c.textAlign = "right"; c.textBaseline = "middle";
   lanes.forEach((name, lane) => c.fillText(name, LEFT - 8, y(lane)));
@@ -122,9 +127,15 @@ function drawFlights(c, x, y, first, end, alpha, many, scale) {
     c.beginPath(); c.moveTo(x0, y0); c.lineTo(x1, y1); c.stroke(); c.setLineDash([]);
     if (flight.lost) { if (many <= 4000) cross(c, x1, y1, 3.5); }
     else if (many <= 1500) arrow(c, x0, y0, x1, y1);
-    if (many <= 60 && !flight.lost) { c.globalAlpha = 1; c.font = "10px system-ui"; c.textAlign = "center"; c.textBaseline = "bottom"; c.fillText(data.names[b[NAME]], (x0 + x1) / 2, (y0 + y1) / 2); }
+    if (many <= 90 && !flight.lost) label(c, data.names[b[NAME]], x0 + (x1 - x0) * PARTS[f % 3], y0 + (y1 - y0) * PARTS[f % 3]);
   }
   c.globalAlpha = 1;
+}
+// On white, so that lines beneath do not strike it through.
+function label(c, text, px, py) {
+  c.globalAlpha = 1; c.font = "11px system-ui"; c.textAlign = "center"; c.textBaseline = "middle";
+  const colour = c.fillStyle;
+  c.strokeStyle = "#fff"; c.lineWidth = 4; c.lineJoin = "round"; c.strokeText(text, px, py); c.fillStyle = colour; c.fillText(text, px, py);
 }
 function arrow(c, x0, y0, x1, y1) {
   const angle = Math.atan2(y1 - y0, x1 - x0);
@@ -156,8 +167,17 @@ function drawPoints(c, x, y, first, end, many) {
 function flag(c, px, py, colour) {
   c.fillStyle = colour; c.beginPath(); c.moveTo(px, py); c.lineTo(px - 5, py - 9); c.lineTo(px + 5, py - 9); c.fill();
 }
-function vertical(c, height, px, colour, label) {
-  c.strokeStyle = colour; c.lineWidth = 1.5; c.beginPath(); c.moveTo(px, TOP - 6); c.lineTo(px, height); c.stroke();
+// Failures of the same moment have one line, and one label with all their names.
+function drawFailures(c, height, scale) {
+  const labels = new Map();
+  for (const { invariant, step, at } of failures) {
+    const px = Math.round(LEFT + ((state.byStep ? stepIndex(step) : at) - state.from) * scale);
+    labels.set(px, (labels.get(px) || new Set()).add(invariant));
+  }
+  for (const [px, names] of labels) vertical(c, height, px, "#c4161c", 1.5, [...names].join(", "));
+}
+function vertical(c, height, px, colour, thick, label) {
+  c.strokeStyle = colour; c.lineWidth = thick; c.beginPath(); c.moveTo(px, TOP - 6); c.lineTo(px, height); c.stroke();
   if (!label) return;
   c.fillStyle = colour; c.font = "bold 11px system-ui"; c.textBaseline = "bottom";
   const fits = px + 4 + c.measureText(label).width <= c.canvas.clientWidth;
@@ -179,7 +199,7 @@ function drawOverview() {
   c.fillStyle = "#b9c7d8";
   for (let bin = 0; bin < bins; bin++) { const h = (counts[bin] / most) * (height - 8); c.fillRect(bin, height - h, 1, h); }
   for (const r of records) if ([K.fault, K.crash].includes(r[KIND])) { c.fillStyle = r[KIND] === K.crash ? "#c4161c" : "#d9730d"; c.fillRect(at(state.byStep ? stepIndex(r[STEP]) : r[AT]), 0, 2, 6); }
-  data.violations.forEach((violation) => { c.fillStyle = "#c4161c"; c.fillRect(at(state.byStep ? stepIndex(violation.step) : violation.at), 0, 2, height); });
+  failures.forEach((violation) => { c.fillStyle = "#c4161c"; c.fillRect(at(state.byStep ? stepIndex(violation.step) : violation.at), 0, 2, height); });
   c.fillStyle = "rgba(37,99,168,.14)"; c.strokeStyle = "#2563a8";
   const a = at(state.from), b = Math.max(a + 3, at(state.to));
   c.fillRect(a, 0, b - a, height); c.strokeRect(a + 0.5, 0.5, b - a, height - 1);
@@ -236,10 +256,9 @@ function valueAt(event) {
   const box = view.getBoundingClientRect();
   return state.from + ((event.clientX - box.left - LEFT) / (box.width - LEFT - 12)) * (state.to - state.from);
 }
-function toViolation() {
-  const violation = data.violations[0];
-  if (!violation) return;
-  state.cursor = stepIndex(violation.step);
+function toFailure() {
+  if (!failure) return;
+  state.cursor = stepIndex(failure.step);
   centre(coordinate(state.cursor), Math.min(state.to - state.from, state.byStep ? 120 : 60000)); render();
 }
 function nextStep(by) {
@@ -249,10 +268,12 @@ function nextStep(by) {
 }
 function begin() {
   const verdict = $("verdict"), first = data.violations[0];
-  verdict.className = first ? "bad" : "good";
-  verdict.textContent = first ? `${first.invariant}: ${first.text}` : "passed: every invariant held";
+  const crashed = data.panic !== null;
+  verdict.className = first || crashed ? "bad" : "good";
+  verdict.textContent = crashed ? `crash: ${data.panic}` : first ? `${first.invariant}: ${first.text}` : "passed: every invariant held";
   const more = data.violations.length - 1;
-  if (first) element("small", ` — step ${first.step}, ${time(first.at)}${first.wallet ? ", wallet " + first.wallet : ""}${more > 0 ? `, and ${more} more` : ""}`, verdict);
+  if (crashed && records.length) element("small", ` — step ${records[last][STEP]}, ${time(records[last][AT])}${first ? ", and beside it " + first.invariant + ": " + first.text : ""}`, verdict);
+  if (first && !crashed) element("small", ` — step ${first.step}, ${time(first.at)}${first.wallet ? ", wallet " + first.wallet : ""}${more > 0 ? `, and ${more} more` : ""}`, verdict);
   data.facts.forEach(([name, value], at) => { $("facts").append(`${at ? "  ·  " : ""}${name} `); element("b", value, $("facts")); });
   const options = (select, texts) => texts.map((text, number) => [text, number]).filter(([text]) => text).sort((a, b) => a[0].localeCompare(b[0], "en", { numeric: true }))
     .forEach(([text, number]) => { const option = element("option", text, select); option.value = number; });
@@ -270,7 +291,7 @@ function begin() {
   $("in").onclick = () => zoom(0.5, (state.from + state.to) / 2);
   $("out").onclick = () => zoom(2, (state.from + state.to) / 2);
   $("whole").onclick = () => { whole(); render(); };
-  $("to-violation").onclick = toViolation; $("to-violation").disabled = !first;
+  $("to-failure").onclick = toFailure; $("to-failure").disabled = !failure;
   $("previous").onclick = () => nextStep(-1); $("next").onclick = () => nextStep(1);
   view.onwheel = (event) => { event.preventDefault(); zoom(Math.exp(event.deltaY * 0.0015), valueAt(event)); };
   let grabbed = null;
@@ -300,7 +321,7 @@ function begin() {
   const wanted = new URLSearchParams(location.hash.slice(1));
   if (wanted.get("by") === "step") { state.byStep = true; $("by-step").checked = true; whole(); }
   if (wanted.has("wallet")) { state.wallet = data.wallets.indexOf(wanted.get("wallet")); $("wallet").value = String(state.wallet); }
-  if (first) state.cursor = stepIndex(first.step);
+  if (failure) state.cursor = stepIndex(failure.step);
   if (wanted.has("step")) state.cursor = stepIndex(Number(wanted.get("step")));
   if (wanted.has("span")) centre(coordinate(state.cursor), Number(wanted.get("span")));
   render();

@@ -72,6 +72,7 @@ fn page(records: &[Record], violations: &[Violation]) -> String {
         records,
         began: Timestamp::from_micros(0),
         violations,
+        panic: None,
     };
     page.html()
 }
@@ -97,6 +98,20 @@ fn the_data_survives_the_page_and_closes_no_tag() {
     assert_eq!(data["records"].as_array().unwrap().len(), records.len());
     assert_eq!(data["violations"][0]["invariant"], "INV-05");
     assert!(data["records"][0][7].as_str().unwrap().contains("</script> \"quoted\""));
+}
+
+#[test]
+fn a_page_of_a_crash_holds_the_words_of_the_panic() {
+    let page = Page {
+        title: "crash".to_owned(),
+        facts: vec![],
+        lanes: vec![],
+        records: &[],
+        began: Timestamp::from_micros(0),
+        violations: &[],
+        panic: Some("index out of bounds <here>"),
+    };
+    assert!(page.html().contains("\"panic\":\"index out of bounds \\u003chere>\""));
 }
 
 #[test]

@@ -97,10 +97,11 @@ impl Plan {
         self.clients.iter().map(Vec::len).sum()
     }
 
-    /// The lanes of all nodes, in the order in which they are drawn.
+    /// The lanes of the nodes, in the order in which they are drawn. Clients that have nothing to do are not drawn.
     #[must_use]
     pub fn lanes(&self) -> Vec<Lane> {
-        let clients = (0..self.clients.len()).map(|number| Lane::Client(number as u8));
+        let busy = |number: &usize| !self.clients[*number].is_empty();
+        let clients = (0..self.clients.len()).filter(busy).map(|number| Lane::Client(number as u8));
         let instances = (0..self.options.instances).map(Lane::Instance);
         clients.chain(instances).chain([Lane::EventStore, Lane::Database, Lane::Broker, Lane::Leases]).collect()
     }

@@ -1,12 +1,56 @@
 //! From a plan that fails to a small one that fails in the same way: delta debugging on the plan.
 //!
 //! It removes faults, then whole clients, then operations, then makes times shorter, and begins again until nothing more
-//! can go. A smaller plan counts only when the same invariant is violated; another failure is another bug. The network's
-//! delays follow from the plan's seed, so a smaller plan may need a few tries more than a pure function would.
+//! can go. A smaller plan counts only when the same invariant is violated, or when it panics with the same words; another
+//! failure is another bug. The network's delays follow from the plan's seed, so a smaller plan may need a few tries more than a pure function would.
 
 mod plan;
 
+use std::fmt;
+
 use crate::check::Invariant;
+use crate::world::Outcome;
+
+/// How a run failed; a smaller plan must fail in the same way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Symptom {
+    /// It violates this invariant first.
+    Violates(Invariant),
+    /// It panics with these words, in which every number is a `#`: numbers differ in a smaller plan.
+    Panics(String),
+}
+
+impl Symptom {
+    /// How a run failed; nothing when it passed.
+    #[must_use]
+    pub fn of(outcome: &Outcome) -> Option<Self> {
+        match &outcome.panic {
+            Some(panic) => Some(Self::Panics(without_numbers(panic.lines().next().unwrap_or_default()))),
+            None => outcome.violation().map(|violation| Self::Violates(violation.invariant)),
+        }
+    }
+}
+
+impl fmt::Display for Symptom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Violates(invariant) => write!(f, "violates {invariant}"),
+            Self::Panics(text) => write!(f, "panics: {text}"),
+        }
+    }
+}
+
+fn without_numbers(text: &str) -> String {
+    let mut words = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter.is_ascii_digit() {
+            true if words.ends_with('#') => {}
+            true => words.push('#'),
+            false => words.push(letter),
+        }
+    }
+    words
+}
 
 /// Something that can be made smaller.
 pub trait Shrinkable: Clone + PartialEq {
@@ -48,12 +92,12 @@ pub struct Shrunk<P> {
     pub minimal: bool,
 }
 
-/// Shrinks a plan that violates `target`. `run` says which invariant a plan violates first, if any.
-pub fn shrink<P: Shrinkable>(
+/// Shrinks a plan that fails in the way of `target`. `run` says in which way a plan fails, if it does.
+pub fn shrink<P: Shrinkable, T: PartialEq>(
     plan: P,
-    target: Invariant,
+    target: T,
     runs_max: usize,
-    run: impl FnMut(&P) -> Option<Invariant>,
+    run: impl FnMut(&P) -> Option<T>,
 ) -> Shrunk<P> {
     let mut shrinker = Shrinker { plan, target, runs: 0, runs_max, run };
     let mut minimal = false;
@@ -68,15 +112,15 @@ pub fn shrink<P: Shrinkable>(
     Shrunk { minimal: minimal && shrinker.runs < runs_max, plan: shrinker.plan, runs: shrinker.runs }
 }
 
-struct Shrinker<P, F> {
+struct Shrinker<P, T, F> {
     plan: P,
-    target: Invariant,
+    target: T,
     runs: usize,
     runs_max: usize,
     run: F,
 }
 
-impl<P: Shrinkable, F: FnMut(&P) -> Option<Invariant>> Shrinker<P, F> {
+impl<P: Shrinkable, T: PartialEq, F: FnMut(&P) -> Option<T>> Shrinker<P, T, F> {
     fn is_spent(&self) -> bool {
         self.runs >= self.runs_max
     }
@@ -87,7 +131,7 @@ impl<P: Shrinkable, F: FnMut(&P) -> Option<Invariant>> Shrinker<P, F> {
             return false;
         }
         self.runs += 1;
-        let same = (self.run)(&smaller) == Some(self.target);
+        let same = (self.run)(&smaller).as_ref() == Some(&self.target);
         if same {
             self.plan = smaller;
         }
@@ -176,6 +220,17 @@ mod tests {
     fn another_invariant_is_not_accepted() {
         let shrunk = shrink(Numbers(vec![9, 3, 7], 0), Invariant(9), 1_000, fails);
         assert_eq!(shrunk.plan.0, [3, 7]);
+    }
+
+    #[test]
+    fn a_panic_is_the_same_when_only_its_numbers_differ() {
+        let panics = |text: &str| {
+            let outcome = Outcome { panic: Some(text.to_owned()), ..Outcome::default() };
+            Symptom::of(&outcome).unwrap()
+        };
+        assert_eq!(panics("version 12 after 9\nnote"), panics("version 7 after 1"));
+        assert_ne!(panics("version 12 after 9"), panics("position 12 after 9"));
+        assert_eq!(Symptom::of(&Outcome::default()), None);
     }
 
     #[test]

@@ -115,6 +115,8 @@ mod tests {
         assert_eq!(fewer.clients.len(), plan.clients.len());
         assert!(fewer.clients[1].is_empty());
         assert_eq!(fewer.parts(Part::Clients), plan.parts(Part::Clients) - 1);
+        assert_eq!(fewer.lanes().len(), plan.lanes().len() - 1);
+        assert!(!fewer.lanes().contains(&crate::lane::Lane::Client(1)));
     }
 
     #[test]

@@ -119,12 +119,14 @@ impl Outcome {
         let trace = std::mem::take(&mut world.trace);
         let mut marks = world.marks.clone();
         marks.merge(&world.network.marks);
+        // A run that panicked was never finished.
+        let ended_at = if panic.is_some() { Duration::from_micros(world.now()) } else { world.ended_at };
         let mut outcome = Self {
             panic,
             trace_hash: trace.hash(),
             steps: trace.steps(),
             messages: world.network.messages,
-            virtual_time: world.ended_at,
+            virtual_time: ended_at,
             convergence: world.ended_at.saturating_sub(Duration::from_micros(world.healed_at)),
             marks,
             tally: world.tally,
