@@ -9,7 +9,7 @@
 #
 # With a container engine the servers are containers (scripts/services/compose.yml), else native processes: Debian
 # packages, and Kafka from Maven artifacts pinned by their sums. SERVICES_MODE=native|docker forces either. The event
-# store (`wallex eventstore`, in the place of KurrentDB) is built when it is missing; WALLEX_BIN names another build.
+# store (`wallex eventstore`, in the place of KurrentDB) is built when it is missing; SERVICES_WALLEX names another build.
 # Native servers keep their files in target/services (SERVICES_DIR overrides) and listen on 127.0.0.1 alone. Everything
 # may be called twice, and by two callers at once. The embedded profile needs none of it.
 set -euo pipefail

@@ -83,7 +83,7 @@ witness() {
 
 # The program that the tests have built, on an empty directory and a port of its own.
 witness_program() (
-    export SERVICES_DIR="$scratch" SERVICES_EVENTSTORE_PORT=22114 WALLEX_BIN="$built/wallex"
+    export SERVICES_DIR="$scratch" SERVICES_EVENTSTORE_PORT=22114 SERVICES_WALLEX="$built/wallex"
     trap './scripts/services.sh down eventstore' EXIT
     ./scripts/services.sh up eventstore && ./scripts/witness.sh "kurrentdb://127.0.0.1:22114?tls=false"
 )

@@ -2,14 +2,14 @@
 # The event store: `wallex eventstore`, which stands for KurrentDB. It is a program of this repository, so it runs
 # natively beside containers too.
 
-# What runs: WALLEX_BIN when it is set, else the development build.
-eventstore_program() { echo "${WALLEX_BIN:-${CARGO_TARGET_DIR:-$root/target}/debug/wallex}"; }
+# What runs: SERVICES_WALLEX when it is set, else the development build.
+eventstore_program() { echo "${SERVICES_WALLEX:-${CARGO_TARGET_DIR:-$root/target}/debug/wallex}"; }
 
 eventstore_install() { [ -x "$(eventstore_program)" ] || with_lock build eventstore_build; }
 
 eventstore_build() {
     [ ! -x "$(eventstore_program)" ] || return 0
-    [ -z "${WALLEX_BIN:-}" ] || die "WALLEX_BIN names $WALLEX_BIN, and there is no such program"
+    [ -z "${SERVICES_WALLEX:-}" ] || die "SERVICES_WALLEX names $SERVICES_WALLEX, and there is no such program"
     echo "services.sh: building wallex" >&2
     (cd "$root" && cargo build --quiet -p wallex </dev/null >&2 9>&-)
 }
