@@ -55,7 +55,7 @@ lose_kafka() {
 }
 
 say "a system at work"
-./scripts/services.sh up >/dev/null
+./scripts/services.sh up postgres redis kafka >/dev/null
 event_store_up
 instance_up
 load 500

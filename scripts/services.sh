@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts and stops the servers that the tests of the production adapters need: Postgres, Redis, Kafka.
+# Starts and stops the servers that the production profile stands on: Postgres, Redis, Kafka, and our event store.
 #
 #   ./scripts/services.sh up [NAME…]      installs what is missing, starts what is down, returns when it answers
 #   ./scripts/services.sh down [NAME…]    stops what this checkout has started, and nothing else
@@ -8,14 +8,16 @@
 #   ./scripts/services.sh restart NAME    starts it again over the same data
 #
 # With a container engine the servers are containers (scripts/services/compose.yml), else native processes: Debian
-# packages, and Kafka from Maven artifacts pinned by their sums. SERVICES_MODE=native|docker forces either.
+# packages, and Kafka from Maven artifacts pinned by their sums. SERVICES_MODE=native|docker forces either. The event
+# store (`wallex eventstore`, in the place of KurrentDB) is built when it is missing; SERVICES_WALLEX names another build.
 # Native servers keep their files in target/services (SERVICES_DIR overrides) and listen on 127.0.0.1 alone. Everything
-# may be called twice, and by two callers at once. The embedded profile, and its event store server, need none of it.
+# may be called twice, and by two callers at once. The embedded profile needs none of it.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")/services" && pwd)"
 root="$(cd "$here/../.." && pwd)"
 
 postgres_port="${SERVICES_POSTGRES_PORT:-25434}"
+eventstore_port="${SERVICES_EVENTSTORE_PORT:-22113}"
 redis_port="${SERVICES_REDIS_PORT:-26379}"
 kafka_port="${SERVICES_KAFKA_PORT:-29092}"
 kafka_controller_port="${SERVICES_KAFKA_CONTROLLER_PORT:-29093}"
@@ -25,7 +27,7 @@ kafka_proxy_port="${SERVICES_KAFKA_PROXY_PORT:-29095}"
 dir="${SERVICES_DIR:-$root/target/services}"
 cache="${SERVICES_CACHE:-$root/target/services/cache}"
 ready_seconds="${SERVICES_READY_SECONDS:-120}"
-known="postgres redis kafka"
+known="postgres redis kafka eventstore"
 
 die() { echo "services.sh: $*" >&2; exit 1; }
 usage() { sed -n '4,8s/^# *//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
@@ -40,6 +42,8 @@ usage() { sed -n '4,8s/^# *//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
 . "$here/redis.sh"
 # shellcheck source=services/kafka.sh
 . "$here/kafka.sh"
+# shellcheck source=services/eventstore.sh
+. "$here/eventstore.sh"
 # shellcheck source=services/docker.sh
 . "$here/docker.sh"
 
@@ -63,7 +67,7 @@ each() {
 
 up_one() {
     "${1}_ready" && return 0
-    if [ "$(mode)" = docker ]; then docker_up "$1"; return; fi
+    if [ "$1" != eventstore ] && [ "$(mode)" = docker ]; then docker_up "$1"; return; fi
     "${1}_install"
     with_lock "$1" start_one "$1" || { echo "services.sh: $1 did not start" >&2; return 1; }
 }

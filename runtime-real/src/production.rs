@@ -57,9 +57,13 @@ impl Production {
             .application_name("wallex");
         let leases = RedisLeases::new(config.redis.url.0.reveal(), &config.redis.key_prefix)
             .map_err(|error| StartError::setting("redis.url", &error))?;
-        let (store, database) =
-            tokio::join!(EventStore::connect(&settings, Options::default()), PostgresDatabase::connect(&options));
+        let (store, database, version) = tokio::join!(
+            EventStore::connect(&settings, Options::default()),
+            PostgresDatabase::connect(&options),
+            leases.check_version(),
+        );
         let (store, database) = (store?, database?);
+        version?;
         let consumers: &[Consumer] =
             if config.projectors.auto_start { &[Consumer::ReadModel, Consumer::Ledger] } else { &[] };
         let (broker, inputs) = KafkaBroker::start(kafka_settings(config), consumers).await?;

@@ -16,6 +16,7 @@ use crate::database::{Database, DatabaseError, Queries};
 use crate::driver::{Engine, Gauges, PipelineControl};
 use crate::embedded::Embedded;
 use crate::flight::FlightRecorder;
+use crate::leases::redis::VersionError;
 use crate::log::Log;
 use crate::production::{Production, Servers};
 
@@ -42,6 +43,9 @@ pub enum StartError {
     /// Kafka cannot be used.
     #[error(transparent)]
     Broker(#[from] kafka::StartError),
+    /// Redis cannot be used.
+    #[error(transparent)]
+    Leases(#[from] VersionError),
     /// A setting that only its client can judge.
     #[error("{setting}: {reason}")]
     Setting {

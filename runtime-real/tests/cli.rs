@@ -71,6 +71,22 @@ fn a_wrong_configuration_ends_with_two_and_names_the_setting() {
 }
 
 #[test]
+fn an_address_that_its_client_cannot_read_ends_with_two_and_names_the_setting() {
+    for (variable, setting, url) in [
+        ("WALLEX_KURRENTDB_URL", "kurrentdb.url", "kurrentdb://user:secret@db:2113?tsl=true"),
+        ("WALLEX_POSTGRES_URL", "postgres.url", "postgres://user:secret@db:99999/wallex"),
+        ("WALLEX_REDIS_URL", "redis.url", "redis://user:secret@db:6379/first"),
+    ] {
+        for args in [&["config", "check"][..], &["serve", "--profile", "production", "--listen", "127.0.0.1:0"]] {
+            let output = wallex(args, &[(variable, url)]);
+            assert_eq!(code(&output), 2, "{args:?} {url}: {}", stderr(&output));
+            let said = stderr(&output);
+            assert!(said.contains(setting) && !said.contains("secret"), "{args:?} {url}: {said}");
+        }
+    }
+}
+
+#[test]
 fn the_printed_configuration_is_a_configuration_and_shows_its_sources() {
     let directory = tempfile::tempdir().unwrap();
     let printed = run_in(directory.path(), &["config", "print"], &[("WALLEX_LISTEN", "127.0.0.1:4711")]);

@@ -67,7 +67,7 @@ load_before="$(cut -d ' ' -f 1 /proc/loadavg)"
 SYSTEM_ROOT="${BENCH_ROOT:-}" system_begin "$first" bench-production
 
 say "starting the servers"
-./scripts/services.sh up >/dev/null
+./scripts/services.sh up postgres redis kafka >/dev/null
 event_store_up
 if [ "$profile" = true ]; then
     data="$(cat "$SERVICES_DIR/postgres/place" 2>/dev/null || echo "$SERVICES_DIR/postgres/data")"

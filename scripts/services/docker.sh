@@ -1,5 +1,8 @@
 # shellcheck shell=bash
-# The same servers as containers, at the same ports. Chosen when an engine answers, or by SERVICES_MODE=docker.
+# The same servers as containers, at the same ports. Chosen when an engine answers, or by SERVICES_MODE=docker. Needs
+# nothing of the servers on the host: readiness is asked over their own protocols.
+#
+# This way has never been run: there was no engine where it was written. SERVICES_MODE=native is the one that is tested.
 
 mode() {
     case "${SERVICES_MODE:-}" in
@@ -13,10 +16,12 @@ docker_engine() {
     command -v docker >/dev/null && docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1
 }
 
+# A project for each set of ports: a second server, on a port of its own, is another container.
 compose() {
+    local ports="$postgres_port-$redis_port-$kafka_port-$kafka_proxied_port-$kafka_proxy_port"
     SERVICES_POSTGRES_PORT="$postgres_port" SERVICES_REDIS_PORT="$redis_port" SERVICES_KAFKA_PORT="$kafka_port" \
         SERVICES_KAFKA_PROXIED_PORT="$kafka_proxied_port" SERVICES_KAFKA_PROXY_PORT="$kafka_proxy_port" \
-        docker compose -p "wallex-services-$kafka_port-$redis_port" -f "$here/compose.yml" "$@"
+        docker compose -p "wallex-services-$ports" -f "$here/compose.yml" "$@"
 }
 
 docker_up() {
@@ -32,6 +37,8 @@ docker_has() { [ -e "$dir/$1/docker" ]; }
 docker_down() {
     compose rm -sf "$1" >&2
     rm -f "$dir/$1/docker"
+    # The last one takes the network with it.
+    [ -n "$(compose ps -aq)" ] || compose down -v >&2
 }
 
 docker_kill() { compose kill -s KILL "$1" >&2; }

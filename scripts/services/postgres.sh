@@ -14,10 +14,18 @@ postgres_install() {
     postgres_bin >/dev/null || die "there is no Postgres server under /usr/lib/postgresql, nor a 'postgres' in PATH"
 }
 
+# A server that takes connections answers a startup message (protocol 3.0, user and database `postgres`) with R, a
+# request for authentication or none; one that starts or stops, with an error. That needs no client of Postgres here.
 postgres_ready() {
-    local bin
-    bin="$(postgres_bin)" || return 1
-    "$bin/pg_isready" -q -h 127.0.0.1 -p "$postgres_port" -d wallex -U postgres -t 2
+    local answer=""
+    {
+        exec 8<>"/dev/tcp/127.0.0.1/$postgres_port" \
+            && printf '\0\0\0\x29\0\x03\0\0user\0postgres\0database\0postgres\0\0\0' >&8 \
+            && answer="$(timeout 2 head -c 1 <&8 | tr -d '\0')" \
+            && printf 'X\0\0\0\x04' >&8
+    } 2>/dev/null || { { exec 8>&-; } 2>/dev/null; return 1; }
+    exec 8>&-
+    [ "$answer" = R ]
 }
 
 # Where the cluster lies: below our directory, unless the user `postgres` cannot go there.

@@ -59,6 +59,16 @@ enum ServeError {
     Io(#[from] std::io::Error),
 }
 
+impl ServeError {
+    /// A wrong setting is for whoever wrote it, everything else for whoever runs the rest.
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Start(StartError::Setting { .. }) => Exit::Usage,
+            Self::Start(_) | Self::Listen { .. } | Self::Io(_) => Exit::Unavailable,
+        }
+    }
+}
+
 /// Runs the service until SIGTERM or SIGINT.
 pub(super) fn run(args: ServeArgs) -> ExitCode {
     let mut flags = Vec::new();
@@ -80,7 +90,7 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
         Ok(()) => Exit::Done.into(),
         Err(error) => {
             complain(&error);
-            Exit::Unavailable.into()
+            error.exit().into()
         }
     }
 }

@@ -88,6 +88,12 @@ fn wrong_values_are_errors_that_name_setting_source_and_rule() {
         ("default_currency = \"usd\"", ("A", ""), ["default_currency", "ISO 4217"]),
         ("profile = \"prod\"", ("A", ""), ["profile", "must be embedded or production"]),
         ("[redis]\nurl = \"127.0.0.1:6379\"", ("A", ""), ["redis.url", "a URL such as redis://"]),
+        ("[kurrentdb]\nurl = \"kurrentdb://db:2113?tsl=true\"", ("A", ""), ["kurrentdb.url", "tsl"]),
+        ("[kurrentdb]\nurl = \"kurrentdb://db:port\"", ("A", ""), ["kurrentdb.url", "host"]),
+        ("[postgres]\nurl = \"postgres://db:99999/x\"", ("A", ""), ["postgres.url", "invalid port"]),
+        ("[postgres]\nurl = \"postgres://db/x?sslmode=maybe\"", ("A", ""), ["postgres.url", "ssl"]),
+        ("[redis]\nurl = \"redis://db:port\"", ("A", ""), ["redis.url", "did not parse"]),
+        ("[redis]\nurl = \"redis://db:6379/first\"", ("A", ""), ["redis.url", "database number"]),
         ("[kafka]\nbrokers = \"a b\"", ("A", ""), ["kafka.brokers", "must have only"]),
         ("money_format = \"float\"", ("A", ""), ["money_format", "number or string"]),
         ("http = 3", ("A", ""), ["unknown setting http", ""]),
@@ -148,6 +154,14 @@ fn passwords_are_not_printed() {
     assert!(!printed.contains("secret") && !format!("{loaded:?}").contains("secret"));
     let wrong = read_with(None, &[("WALLEX_POSTGRES_URL", "mysql://me:secret@db/wallex")]).unwrap_err().to_string();
     assert!(wrong.contains("postgres.url") && !wrong.contains("secret"), "{wrong}");
+    for (variable, url) in [
+        ("WALLEX_KURRENTDB_URL", "kurrentdb://me:secret@db:port"),
+        ("WALLEX_POSTGRES_URL", "postgres://me:secret@db:99999/wallex"),
+        ("WALLEX_REDIS_URL", "redis://me:secret@db:99999"),
+    ] {
+        let wrong = read_with(None, &[(variable, url)]).unwrap_err().to_string();
+        assert!(wrong.contains(variable) && !wrong.contains("secret"), "{wrong}");
+    }
 }
 
 /// `WALLEX_UPDATE_DOCS=1` writes the file anew.

@@ -7,8 +7,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use wallex_core::currency::Currency;
+use wallex_kurrentdb::client::ConnectionString;
 
 use super::url::ServerUrl;
+use crate::database::PostgresOptions;
+use crate::leases::redis::RedisLeases;
 
 /// Which set of technologies the service runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,10 +158,13 @@ impl Value for SocketAddr {
 }
 
 macro_rules! url_value {
-    ($($type:ident: $schemes:expr),+ $(,)?) => {$(
+    ($($type:ident: $schemes:expr, $judged_by:path);+ $(;)?) => {$(
         impl Value for $type {
+            /// The client that will connect to it has the last word; it does not repeat what may hold a password.
             fn parse(text: &str) -> Result<Self, String> {
-                ServerUrl::parse(text, $schemes).map(Self)
+                let url = ServerUrl::parse(text, $schemes)?;
+                $judged_by(text).map_err(|error| error.to_string())?;
+                Ok(Self(url))
             }
             fn show(&self) -> String {
                 self.0.to_string()
@@ -168,9 +174,9 @@ macro_rules! url_value {
 }
 
 url_value!(
-    KurrentDbUrl: &["kurrentdb", "kurrentdb+discover", "kdb", "esdb", "esdb+discover"],
-    PostgresUrl: &["postgres", "postgresql"],
-    RedisUrl: &["redis", "rediss"],
+    KurrentDbUrl: &["kurrentdb", "kurrentdb+discover", "kdb", "esdb", "esdb+discover"], ConnectionString::parse;
+    PostgresUrl: &["postgres", "postgresql"], PostgresOptions::parse;
+    RedisUrl: &["redis", "rediss"], RedisLeases::check_url;
 );
 
 impl Value for String {

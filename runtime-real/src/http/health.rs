@@ -6,10 +6,9 @@ use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
 
 use super::metrics::{PipelineLook, elapsed_ms};
-use super::problem::Problem;
 use super::response::{Body, JSON, json, whole};
 use super::state::Service;
-use super::{problem_schema, reads, render, schema};
+use super::{render, schema};
 use crate::driver;
 use crate::production::Servers;
 
@@ -70,23 +69,38 @@ pub(super) async fn ready(service: &Service) -> Response<Body> {
     report(service).await
 }
 
-/// The figures of the service, for Prometheus.
+/// The figures of the service, for Prometheus. While the database or the log is away, those of the pipeline stay as they
+/// were, and `dependency_up` says why.
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "service",
     responses(
-        (status = 200, description = "Prometheus' text format", content_type = "text/plain", body = String),
-        problem_schema::AnyProblems
+        (status = 200, description = "Prometheus' text format", content_type = "text/plain", body = String)
     )
 )]
-pub(super) async fn metrics(service: &Service) -> Result<Response<Body>, Problem> {
+pub(super) async fn metrics(service: &Service) -> Response<Body> {
     service.observe();
-    let statistics = service.queries.statistics().await.map_err(reads::of_query)?;
-    let oldest_unfed = reads::time_of_next(service, statistics.outbox_filled).await?;
+    let look = tokio::time::timeout(CHECK_TIMEOUT, pipeline_look(service));
+    let (_noted, look) = tokio::join!(checks(service), look);
+    match look {
+        Ok(Some(look)) => service.metrics.observe_lag(&look),
+        Ok(None) | Err(_) => {
+            tracing::debug!("the lag of the pipeline is not known: the database or the log does not answer")
+        }
+    }
+    if let Some(servers) = &service.servers {
+        service.metrics.observe_leases(servers.leases.failures());
+    }
+    whole(StatusCode::OK, PROMETHEUS_TEXT, service.metrics.render())
+}
+
+/// Where log and tables stand; nothing when one of them does not answer.
+async fn pipeline_look(service: &Service) -> Option<PipelineLook> {
+    let statistics = service.queries.statistics().await.ok()?;
+    let oldest_unfed = service.log.time_of_next(statistics.outbox_filled).await.ok()?;
     let (unfed, now) = (service.log.count_after(statistics.outbox_filled), driver::now());
-    service.metrics.observe_lag(&PipelineLook { unfed, oldest_unfed, statistics, now });
-    Ok(whole(StatusCode::OK, PROMETHEUS_TEXT, service.metrics.render()))
+    Some(PipelineLook { unfed, oldest_unfed, statistics, now })
 }
 
 async fn report(service: &Service) -> Response<Body> {
@@ -130,6 +144,7 @@ fn write_check(check: &Check, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+/// Looks at everything, and notes it among the figures.
 async fn checks(service: &Service) -> Vec<Check> {
     let commands = async { service.gauges.trouble().map_or(Ok(()), |trouble| Err(trouble.to_owned())) };
     let appends = async { service.gauges.append_failure().map_or(Ok(()), Err) };
@@ -142,6 +157,9 @@ async fn checks(service: &Service) -> Vec<Check> {
         let leases = async { leases.health().await.reason.map_or(Ok(()), Err) };
         let (broker, leases) = tokio::join!(check("kafka", broker), check("redis", leases));
         checks.extend([broker.optional(), leases.optional()]);
+    }
+    for check in &checks {
+        service.metrics.observe_dependency(check.name, check.reason.is_none());
     }
     checks
 }

@@ -35,9 +35,10 @@ pub(super) struct Metrics {
     http_responses: [Counter; 5],
     commands: CommandMetrics,
     pipeline: PipelineMetrics,
+    lease_failures: Counter,
     handle: PrometheusHandle,
     // Keeps what the handles count into.
-    _recorder: PrometheusRecorder,
+    recorder: PrometheusRecorder,
 }
 
 /// Durations of the single operations, from the arrival of the request to its answer, in milliseconds.
@@ -225,8 +226,9 @@ impl Metrics {
             http_responses: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(responses),
             commands: registry.commands(),
             pipeline: registry.pipeline(),
+            lease_failures: registry.plain_counter("lease_failures_total", "Calls for leases that had no answer."),
             handle: recorder.handle(),
-            _recorder: recorder,
+            recorder,
         }
     }
 
@@ -276,6 +278,18 @@ impl Metrics {
             projector.lag_events.set((consumer.lag_events + look.unfed) as f64);
             projector.dead_letters.set(consumer.dead_letters as f64);
         }
+    }
+
+    /// Takes over whether a dependency is up. Which there are depends on the profile.
+    pub(super) fn observe_dependency(&self, name: &'static str, up: bool) {
+        let labels = vec![Label::from_static_parts("name", name)];
+        let gauge = Registry(&self.recorder).gauge("dependency_up", labels, "1 when it answered, 0 when it did not.");
+        gauge.set(if up { 1.0 } else { 0.0 });
+    }
+
+    /// Takes over how many calls for leases have failed since the start.
+    pub(super) fn observe_leases(&self, failures: u64) {
+        self.lease_failures.absolute(failures);
     }
 
     /// The figures in Prometheus' text format.

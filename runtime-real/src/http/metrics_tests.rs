@@ -6,6 +6,18 @@ fn value(rendered: &str, series: &str) -> Option<f64> {
     rendered.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
 }
 
+#[test]
+fn a_dependency_is_up_or_down_as_it_was_seen_last() {
+    let metrics = Metrics::new();
+    assert_eq!(value(&metrics.render(), "dependency_up{name=\"redis\"}"), None);
+    metrics.observe_dependency("redis", false);
+    metrics.observe_dependency("database", true);
+    assert_eq!(value(&metrics.render(), "dependency_up{name=\"redis\"}"), Some(0.0));
+    assert_eq!(value(&metrics.render(), "dependency_up{name=\"database\"}"), Some(1.0));
+    metrics.observe_dependency("redis", true);
+    assert_eq!(value(&metrics.render(), "dependency_up{name=\"redis\"}"), Some(1.0));
+}
+
 fn look(unfed: u64) -> PipelineLook {
     let consumer = |consumer, lag_events| ConsumerStatistics {
         consumer,
@@ -53,6 +65,7 @@ fn every_figure_of_the_contract_is_there() {
         "lock_waits_total",
         "appends_total",
         "append_commands_total",
+        "lease_failures_total",
     ] {
         assert!(value(&rendered, series).is_some(), "{series} is not in\n{rendered}");
     }

@@ -27,7 +27,7 @@ const ROUTES: &[(&str, &str, &[u16], &[&str])] = &[
     ("get", "/health/kafka", &[200, 503], &[]),
     ("get", "/health/kafka/stats", &[200, 500, 503], &[]),
     ("get", "/health/ready", &[200, 503], &[]),
-    ("get", "/metrics", &[200, 500, 503], &[]),
+    ("get", "/metrics", &[200], &[]),
     ("get", "/", &[200], &[]),
     ("get", "/openapi.json", &[200], &[]),
     ("get", "/docs", &[307], &[]),

@@ -6,9 +6,8 @@
 use std::time::Duration;
 
 use wallex_core::event::Event;
-use wallex_core::id::{Position, Version, WalletId};
+use wallex_core::id::{Version, WalletId};
 use wallex_core::projector::LedgerEntry;
-use wallex_core::time::Timestamp;
 use wallex_core::wallet::Wallet;
 
 use super::problem::{Code, Problem};
@@ -67,11 +66,6 @@ pub(super) async fn events(
     limit: usize,
 ) -> Result<Vec<Event>, Problem> {
     service.log.events(id, from, limit).await.map_err(|error| of_log(&error))
-}
-
-/// When the first event after `position` happened, if there is one.
-pub(super) async fn time_of_next(service: &Service, position: Position) -> Result<Option<Timestamp>, Problem> {
-    service.log.time_of_next(position).await.map_err(|error| of_log(&error))
 }
 
 /// The cursor in a request.

@@ -160,7 +160,7 @@ where
         Resource::Ready => Ok(Box::pin(health::ready(service)).await),
         Resource::Kafka => Ok(Box::pin(kafka::health(service)).await),
         Resource::KafkaStatistics => Box::pin(kafka::statistics(service)).await,
-        Resource::Metrics => Box::pin(health::metrics(service)).await,
+        Resource::Metrics => Ok(Box::pin(health::metrics(service)).await),
         Resource::Root => Ok(documentation::root()),
         Resource::OpenApi => Ok(documentation::openapi()),
         Resource::Docs(file) => documentation::page(file),

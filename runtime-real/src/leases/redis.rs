@@ -8,6 +8,7 @@
 //! time, and after a failure everything is refused at once for a moment, instead of waiting again and again.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ use crate::driver::now;
 pub const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long nothing is asked after a failure.
 pub const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(250);
+/// The oldest server that the scripts are meant for.
+const VERSION_NEEDED: u32 = 6;
 /// Wallets in one script call; what is more goes into another.
 const WALLETS_PER_CALL_MAX: usize = 4_096;
 
@@ -57,6 +60,15 @@ pub struct RedisLeases {
     token: Arc<str>,
     scripts: Arc<Scripts>,
     state: Arc<Mutex<State>>,
+    failures: Arc<AtomicU64>,
+}
+
+/// The server is too old.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the lease server is Redis {found}; {VERSION_NEEDED} or newer is needed")]
+pub struct VersionError {
+    /// As the server calls itself.
+    found: String,
 }
 
 struct Scripts {
@@ -101,14 +113,42 @@ impl RedisLeases {
             token: token(),
             scripts: Arc::new(scripts),
             state: Arc::new(Mutex::new(State { connection: None, failure: None })),
+            failures: Arc::default(),
         })
+    }
+
+    /// Whether a client could be made of the address.
+    ///
+    /// # Errors
+    /// When the address is none.
+    pub fn check_url(url: &str) -> Result<(), RedisError> {
+        Client::open(url).map(drop)
+    }
+
+    /// Asks the server for its version. One that is away, or does not tell, passes: leases are not needed to be right.
+    ///
+    /// # Errors
+    /// [`VersionError`] when it is too old.
+    pub async fn check_version(&self) -> Result<(), VersionError> {
+        let Ok(mut connection) = self.connection() else { return Ok(()) };
+        let info = async move { redis::cmd("INFO").arg("server").query_async::<String>(&mut connection).await };
+        match self.answer(info).await {
+            Ok(info) => judge_version(&info),
+            Err(Trouble::NotDone(_) | Trouble::Unknown(_)) => Ok(()),
+        }
+    }
+
+    /// How many calls for leases had no answer since the start, those that were not even tried after one included.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// Another holder over the same Redis.
     #[must_use]
     pub fn another_holder(&self) -> Self {
         let state = Arc::new(Mutex::new(State { connection: None, failure: None }));
-        Self { token: token(), state, ..self.clone() }
+        Self { token: token(), state, failures: Arc::default(), ..self.clone() }
     }
 
     /// Performs [`Effect::Lease`], [`Effect::Unlease`], [`Effect::Lead`] and [`Effect::Resign`]; nothing for others.
@@ -215,6 +255,14 @@ impl RedisLeases {
     }
 
     async fn call<T: redis::FromRedisValue>(&self, call: ScriptInvocation<'_>) -> Result<T, Trouble> {
+        let answer = self.try_call(call).await;
+        if answer.is_err() {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    async fn try_call<T: redis::FromRedisValue>(&self, call: ScriptInvocation<'_>) -> Result<T, Trouble> {
         if let Some((at, reason)) = &self.state().failure
             && at.elapsed() < PAUSE_AFTER_FAILURE
         {
@@ -267,6 +315,18 @@ impl RedisLeases {
     }
 }
 
+/// Looks at what the server says of itself.
+fn judge_version(info: &str) -> Result<(), VersionError> {
+    let Some(found) = info.lines().find_map(|line| line.strip_prefix("redis_version:")).map(str::trim) else {
+        return Ok(());
+    };
+    let major = found.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_some_and(|major| major < VERSION_NEEDED) {
+        return Err(VersionError { found: found.to_owned() });
+    }
+    Ok(())
+}
+
 /// An answer that is an error, or a connection that was refused, tells that nothing was done; all else does not.
 fn trouble(error: &RedisError) -> Trouble {
     let reason = error.to_string();
@@ -294,4 +354,20 @@ fn token() -> Arc<str> {
         random[..8].copy_from_slice(&unique.to_le_bytes());
     }
     Arc::from(format!("{:032x}", u128::from_le_bytes(random)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_says_that_it_is_older_than_six_is_refused_by_its_version() {
+        let said = |version: &str| format!("# Server\r\nredis_version:{version}\r\nredis_mode:standalone\r\n");
+        let refused = judge_version(&said("5.0.14")).unwrap_err();
+        assert_eq!(refused.to_string(), "the lease server is Redis 5.0.14; 6 or newer is needed");
+        for version in ["6.0.0", "7.4.1", "10.0.0", "unstable"] {
+            assert_eq!(judge_version(&said(version)), Ok(()), "{version}");
+        }
+        assert_eq!(judge_version("# Server\r\n"), Ok(()), "one that does not tell");
+    }
 }

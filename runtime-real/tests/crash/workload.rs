@@ -146,7 +146,7 @@ impl Worker {
         };
         let (path, body) = wire(&request);
         let (twin, abandon, again) = (self.rng.chance(4), self.rng.chance(25), self.rng.chance(5));
-        let (mut fruitless, mut maybe_done) = (0, false);
+        let (mut fruitless, mut maybe_done, mut closed) = (0, false, false);
         let reply = loop {
             assert!(Instant::now() < self.deadline, "{} has no final answer in time", request.key);
             let attempt = if twin && fruitless == 0 {
@@ -159,11 +159,18 @@ impl Worker {
                 Ok(reply) => {
                     fruitless += 1;
                     maybe_done |= reply.status != 503;
+                    match reply.status {
+                        503 => self.journal.refused += 1,
+                        504 => self.journal.unknown.push(format!("{}: answered 504", request.key)),
+                        _ => {}
+                    }
                 }
                 Err(Trouble::NotSent) => {}
                 Err(Trouble::Closed) => {
                     fruitless += 1;
                     maybe_done = true;
+                    closed = true;
+                    self.journal.closed += 1;
                 }
                 Err(Trouble::Torn(how)) => {
                     fruitless += 1;
@@ -179,6 +186,10 @@ impl Worker {
         if let Some(reply) = &reply {
             *shared.answers.lock().unwrap() += 1;
             shared.answered.notify_all();
+            // Its twin may have been answered in the meantime.
+            if closed && reply.replayed && !twin {
+                self.journal.unanswered.push(format!("{}: done, and closed without an answer", request.key));
+            }
             if reply.status >= 500 {
                 self.broken(&request, &format!("answered {}", reply.status));
             }

@@ -47,6 +47,9 @@ fn figures_count_what_was_done() {
     assert_eq!(value("wallet_transfer_duration_ms_count"), 1.0);
     assert_eq!(value("http_responses_total{class=\"4xx\"}"), 1.0);
     assert_eq!(value("idempotency_cache_hit_rate"), 0.5);
+    for dependency in ["commands", "event-store", "database", "appends"] {
+        assert_eq!(value(&format!("dependency_up{{name=\"{dependency}\"}}")), 1.0);
+    }
     for series in [
         "outbox_lag_events",
         "outbox_lag_seconds",

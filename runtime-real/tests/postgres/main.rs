@@ -6,8 +6,12 @@
 
 mod contract;
 mod faults;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../services/own.rs"]
+mod own;
 mod pipeline;
 mod proxy;
 mod queries;
 mod races;
 mod server;
+mod tls;

@@ -217,6 +217,36 @@ async fn only_rows_that_are_published_old_and_passed_by_everybody_leave_the_outb
 }
 
 #[tokio::test]
+async fn many_events_are_set_aside_at_once_and_the_last_word_on_each_counts() {
+    let test = TestDatabase::create().await;
+    let database = test.instance().await;
+    let log = Log::of_two();
+    assert_eq!(write(&database, 0, &log.rows).await, Completion::Done(()));
+    let mut held: Vec<HeldEvent> = (0..4).map(|at| dead(Consumer::Ledger, &log, at)).collect();
+    held[1] = HeldEvent { dead: None, event: None, ..held[1].clone() };
+    let again = DeadLetter { reason: "again, with a NUL: \0".to_owned(), attempts: 9 };
+    held.push(HeldEvent { dead: Some(again), ..held[0].clone() });
+    let none = Projection::Ledger(Vec::new());
+    assert_eq!(project(&database, Consumer::Ledger, none, Vec::new(), held.clone()).await, Completion::Done(()));
+    let mut expected: Vec<(String, i64, Option<String>, bool)> = held[1..]
+        .iter()
+        .map(|one| {
+            let reason = one.dead.as_ref().map(|dead| dead.reason.replace('\0', "\u{fffd}"));
+            (one.wallet_id.to_string(), i64::try_from(one.version.0).expect("small"), reason, one.event.is_some())
+        })
+        .collect();
+    expected.sort();
+    let found: Vec<(String, i64, Option<String>, bool)> = sqlx::query_as(
+        "SELECT wallet_id, event_version, reason, payload IS NOT NULL AND event_type IS NOT NULL FROM held_events
+         ORDER BY wallet_id, event_version",
+    )
+    .fetch_all(&mut test.sql().await)
+    .await
+    .expect("rows");
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
 async fn the_supported_tables_say_what_the_service_knows() {
     let test = TestDatabase::create().await;
     let database = test.instance().await;

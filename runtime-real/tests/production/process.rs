@@ -24,10 +24,7 @@ impl Process {
         let file = File::options().create(true).append(true).open(&log).expect("a log file");
         let mut command = Command::new(BINARY);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file).current_dir(directory);
-        // The surroundings of whoever runs the tests are not those of the service.
-        for (variable, _) in std::env::vars().filter(|(name, _)| is_setting(name)) {
-            command.env_remove(variable);
-        }
+        without_settings(&mut command);
         command.envs(settings.iter().cloned());
         let mut child = command.spawn().expect("the process starts");
         let out = child.stdout.take().expect("standard output is a pipe");
@@ -89,6 +86,13 @@ impl Drop for Process {
         if std::thread::panicking() {
             eprintln!("{}:\n{}", self.log.display(), self.log_tail());
         }
+    }
+}
+
+/// The surroundings of whoever runs the tests are not those of the service.
+pub(crate) fn without_settings(command: &mut Command) {
+    for (variable, _) in std::env::vars().filter(|(name, _)| is_setting(name)) {
+        command.env_remove(variable);
     }
 }
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::own::{OwnServer, free_ports};
-use crate::process::Process;
+use crate::process::{Process, without_settings};
 use crate::proxy::{Fault, Proxy};
 use crate::whereabouts::Whereabouts;
 
@@ -180,6 +180,7 @@ impl System {
     /// A verb of the command line with the settings of the instances.
     fn tool(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wallex"));
+        without_settings(&mut command);
         command.args(arguments).current_dir(self.directory.path()).envs(self.settings());
         command.env("WALLEX_PROFILE", "production").output().expect("the binary runs")
     }

@@ -39,6 +39,7 @@ async fn a_redis_that_is_killed_refuses_at_once_and_serves_again_when_it_is_back
     let server = OwnServer::start("redis");
     let leases = RedisLeases::new(&format!("redis://127.0.0.1:{}", server.ports().port), "killed").unwrap();
     granted_again(&leases).await;
+    assert_eq!(leases.check_version().await, Ok(()));
     server.kill();
     let started = Instant::now();
     loop {
@@ -54,6 +55,8 @@ async fn a_redis_that_is_killed_refuses_at_once_and_serves_again_when_it_is_back
     }
     let health = leases.health().await;
     assert!(health.latency.is_none() && health.reason.is_some());
+    assert!(leases.failures() > 0);
+    assert_eq!(leases.check_version().await, Ok(()), "it may be away when the service starts");
     server.restart();
     granted_again(&leases).await;
     assert!(leases.health().await.latency.is_some());
@@ -76,4 +79,16 @@ async fn a_redis_that_falls_silent_leaves_the_outcome_unknown_and_is_left_alone_
     granted_again(&leases).await;
     // The lease that was taken without an answer was ours: the same holder has it, another does not get it.
     assert_eq!(lease(&leases.another_holder()).await, Completion::Done(vec![false]));
+}
+
+/// Whoever asks for encryption does not get a connection without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_without_tls_is_not_used_when_the_address_asks_for_tls() {
+    let server = OwnServer::start("redis");
+    let port = server.ports().port;
+    let leases = RedisLeases::new(&format!("rediss://127.0.0.1:{port}"), "tls").unwrap();
+    let refused = lease(&leases).await;
+    assert!(matches!(refused, Completion::Failed(_) | Completion::Unknown), "{refused:?}");
+    assert!(leases.health().await.reason.is_some());
+    granted_again(&RedisLeases::new(&format!("redis://127.0.0.1:{port}"), "tls").unwrap()).await;
 }

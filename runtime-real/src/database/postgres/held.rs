@@ -10,38 +10,44 @@ use super::checkpoints::{partition, small};
 use super::error::{DatabaseError, Stop};
 use super::form::{self, count, int, uuid_bytes};
 
-/// Sets events aside. One that is held already takes the newer reason.
+/// Sets events aside in one statement. One that is held already takes the newer reason, also within the list.
 pub(super) async fn hold(connection: &mut PgConnection, events: &[HeldEvent], at: Timestamp) -> Result<(), Stop> {
-    for held in events {
-        let (reason, attempts) = match &held.dead {
-            // Text of this server cannot hold the character NUL.
-            Some(dead) => (Some(dead.reason.replace('\0', "\u{fffd}")), Some(i64::from(dead.attempts))),
-            None => (None, None),
-        };
-        sqlx::query(
-            "INSERT INTO held_events (consumer_name, event_id, wallet_id, event_version, partition, position,
-                 event_type, payload, reason, attempts, held_at)
-             VALUES ($1, encode($2, 'hex')::uuid, $3, $4, $5, $6, $7, $8::text::json, $9, $10, $11::text::timestamptz)
-             ON CONFLICT (consumer_name, event_id) DO UPDATE SET wallet_id = excluded.wallet_id,
-                 event_version = excluded.event_version, partition = excluded.partition, position = excluded.position,
-                 event_type = excluded.event_type, payload = excluded.payload, reason = excluded.reason,
-                 attempts = excluded.attempts, held_at = excluded.held_at",
-        )
-        .bind(held.consumer.name())
-        .bind(held.event_id.as_bytes().to_vec())
-        .bind(held.wallet_id.as_str().to_owned())
-        .bind(int(held.version.0))
-        .bind(small(held.partition))
-        .bind(int(held.offset))
-        .bind(held.event.as_ref().map(|event| type_code(event.event_type())))
-        .bind(held.event.as_ref().map(form::payload_of))
-        .bind(reason)
-        .bind(attempts)
-        .bind(at.to_string())
-        .execute(&mut *connection)
-        .await?;
+    if events.is_empty() {
+        return Ok(());
     }
+    sqlx::query(
+        "INSERT INTO held_events (consumer_name, event_id, wallet_id, event_version, partition, position,
+             event_type, payload, reason, attempts, held_at)
+         SELECT DISTINCT ON (consumer, event) consumer, encode(event, 'hex')::uuid, wallet, version, part, pos,
+             kind, payload::json, reason, attempts, $11::text::timestamptz
+         FROM unnest($1::text[], $2::bytea[], $3::text[], $4::bigint[], $5::smallint[], $6::bigint[], $7::smallint[],
+                     $8::text[], $9::text[], $10::bigint[]) WITH ORDINALITY
+             AS row (consumer, event, wallet, version, part, pos, kind, payload, reason, attempts, place)
+         ORDER BY consumer, event, place DESC
+         ON CONFLICT (consumer_name, event_id) DO UPDATE SET wallet_id = excluded.wallet_id,
+             event_version = excluded.event_version, partition = excluded.partition, position = excluded.position,
+             event_type = excluded.event_type, payload = excluded.payload, reason = excluded.reason,
+             attempts = excluded.attempts, held_at = excluded.held_at",
+    )
+    .bind(events.iter().map(|held| held.consumer.name()).collect::<Vec<_>>())
+    .bind(events.iter().map(|held| held.event_id.as_bytes().as_slice()).collect::<Vec<_>>())
+    .bind(events.iter().map(|held| held.wallet_id.as_str()).collect::<Vec<_>>())
+    .bind(events.iter().map(|held| int(held.version.0)).collect::<Vec<_>>())
+    .bind(events.iter().map(|held| small(held.partition)).collect::<Vec<_>>())
+    .bind(events.iter().map(|held| int(held.offset)).collect::<Vec<_>>())
+    .bind(events.iter().map(|held| held.event.as_ref().map(|event| type_code(event.event_type()))).collect::<Vec<_>>())
+    .bind(events.iter().map(|held| held.event.as_ref().map(form::payload_of)).collect::<Vec<_>>())
+    .bind(events.iter().map(|held| held.dead.as_ref().map(reason_of)).collect::<Vec<_>>())
+    .bind(events.iter().map(|held| held.dead.as_ref().map(|dead| i64::from(dead.attempts))).collect::<Vec<_>>())
+    .bind(at.to_string())
+    .execute(connection)
+    .await?;
     Ok(())
+}
+
+/// Text of this server cannot hold the character NUL.
+fn reason_of(dead: &DeadLetter) -> String {
+    dead.reason.replace('\0', "\u{fffd}")
 }
 
 /// The code of an event's kind as the tables have it.
