@@ -18,6 +18,7 @@ use crate::embedded::Embedded;
 use crate::flight::FlightRecorder;
 use crate::log::Log;
 use crate::production::{Production, Servers};
+use crate::telemetry::Telemetry;
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +141,15 @@ impl Running {
         match self {
             Self::Embedded(running) => running.pipeline(),
             Self::Production(running) => running.pipeline(),
+        }
+    }
+
+    /// The traces.
+    #[must_use]
+    pub fn telemetry(&self) -> Telemetry {
+        match self {
+            Self::Embedded(running) => running.telemetry(),
+            Self::Production(running) => running.telemetry(),
         }
     }
 

@@ -101,6 +101,7 @@ async fn serve(config: Arc<Config>, recorder: FlightRecorder) -> Result<(), Serv
         log: running.log(),
         queries: running.queries(),
         servers: running.servers(),
+        telemetry: running.telemetry(),
         config: Arc::clone(&config),
     }));
     let (stop, stopping) = watch::channel(false);
