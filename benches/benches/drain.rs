@@ -57,9 +57,8 @@ fn projections(criterion: &mut Criterion) {
     let (appended, growing) = watch::channel(Position(0));
     let config = Config { roles: Roles { feeder: true, relay: true, projectors: true }, ..Config::default() };
     let node = RecordedNode::plain(config, now());
-    let pipeline =
-        Pipeline::start(node, true, journal.reader(), database, broker, growing, Telemetry::default())
-            .expect("a thread");
+    let pipeline = Pipeline::start(node, true, journal.reader(), database, broker, growing, Telemetry::default())
+        .expect("a thread");
     let control = pipeline.control();
 
     let mut log = Log::new(WALLETS);

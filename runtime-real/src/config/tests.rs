@@ -167,7 +167,8 @@ fn the_documented_settings_are_those_of_the_code() {
 
 #[test]
 fn a_collector_has_an_address_and_a_share_of_the_requests() {
-    let loaded = read_with(Some("[otlp]\nendpoint = \"http://user:secret@collector:4317\"\nsample_ratio = 0.25"), &[]).unwrap();
+    let loaded =
+        read_with(Some("[otlp]\nendpoint = \"http://user:secret@collector:4317\"\nsample_ratio = 0.25"), &[]).unwrap();
     let otlp = &loaded.config.otlp;
     assert!(otlp.endpoint.url().unwrap().reveal().contains("secret"));
     assert!((otlp.sample_ratio.as_share() - 0.25).abs() < 1e-9);
@@ -176,7 +177,9 @@ fn a_collector_has_an_address_and_a_share_of_the_requests() {
     let whole = read_with(Some("[otlp]\nsample_ratio = 1"), &[]).unwrap();
     assert!((whole.config.otlp.sample_ratio.as_share() - 1.0).abs() < 1e-9);
     assert_eq!(whole.config.otlp.endpoint.url(), None);
-    for (variable, value) in [("ENDPOINT", "secret"), ("ENDPOINT", "grpc://secret"), ("SAMPLE_RATIO", "1.5"), ("SAMPLE_RATIO", "NaN")] {
+    for (variable, value) in
+        [("ENDPOINT", "secret"), ("ENDPOINT", "grpc://secret"), ("SAMPLE_RATIO", "1.5"), ("SAMPLE_RATIO", "NaN")]
+    {
         let message = error("", &[(&format!("WALLEX_OTLP_{variable}"), value)]);
         assert!(message.contains("must be a") && !message.contains("secret"), "{message}");
     }

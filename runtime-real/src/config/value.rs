@@ -193,7 +193,11 @@ impl OtlpEndpoint {
 
 impl Value for OtlpEndpoint {
     fn parse(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Ok(Self(None)) } else { ServerUrl::parse(text, &["http", "https"]).map(|url| Self(Some(url))) }
+        if text.is_empty() {
+            Ok(Self(None))
+        } else {
+            ServerUrl::parse(text, &["http", "https"]).map(|url| Self(Some(url)))
+        }
     }
     fn show(&self) -> String {
         self.0.as_ref().map(ToString::to_string).unwrap_or_default()

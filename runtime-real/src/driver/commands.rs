@@ -18,8 +18,8 @@ use wallex_recording::RecordedNode;
 
 use super::engine::{Engine, Job};
 use super::gauges::{Ending, Gauges, Shown};
-use super::{notes, now};
 use super::requests::Requests;
+use super::{notes, now};
 use crate::leases::LeaseTable;
 use crate::telemetry::{Outcome, Telemetry};
 

@@ -19,9 +19,9 @@ use wallex_recording::RecordedNode;
 
 use super::engine::{Engine, Job};
 use super::gauges::{Ending, Gauges, Shown};
-use super::{notes, now};
 use super::pipeline::{Order, PipelineControl};
 use super::requests::Requests;
+use super::{notes, now};
 use crate::telemetry::{EffectSpans, Telemetry};
 
 /// Jobs and completions taken in one turn, at most.

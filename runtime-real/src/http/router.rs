@@ -22,8 +22,8 @@ use super::query::percent_decoded;
 use super::response::{Body, X_CORRELATION_ID};
 use super::state::Service;
 use super::writes::Call;
-use crate::telemetry::{Answered, RequestSpan};
 use super::{batch, dashboard, documentation, events, health, kafka, transactions, wallets, writes};
+use crate::telemetry::{Answered, RequestSpan};
 
 /// What stands at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -85,11 +85,8 @@ pub(super) fn processor(endpoint: &str, losses: &Arc<Losses>) -> Result<impl Spa
     if endpoint.starts_with("https://") {
         address = address.tls_config(ClientTlsConfig::new().with_native_roots())?;
     }
-    let exporter = OtlpExporter::builder()
-        .with_tonic()
-        .with_channel(address.connect_lazy())
-        .with_timeout(SEND_TIMEOUT)
-        .build()?;
+    let exporter =
+        OtlpExporter::builder().with_tonic().with_channel(address.connect_lazy()).with_timeout(SEND_TIMEOUT).build()?;
     let exporter = Counted { exporter, losses: Arc::clone(losses) };
     let config = BatchConfigBuilder::default()
         .with_max_queue_size(QUEUED_MAX)

@@ -39,7 +39,8 @@ mod tests {
 
     #[test]
     fn the_sampled_flag_is_the_lowest_bit() {
-        for (flags, sampled) in [("00", false), ("01", true), ("02", false), ("03", true), ("fe", false), ("ff", true)] {
+        for (flags, sampled) in [("00", false), ("01", true), ("02", false), ("03", true), ("fe", false), ("ff", true)]
+        {
             let parent = parsed(&format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"));
             assert_eq!(is_sampled(&parent), sampled, "{flags}");
             assert_eq!(context_of(&parent).span().span_context().is_sampled(), sampled, "{flags}");
@@ -52,7 +53,10 @@ mod tests {
         let span = context.span();
         assert_eq!(span.span_context().trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
         assert_eq!(span.span_context().span_id().to_string(), "b7ad6b7169203331");
-        for none in ["00-00000000000000000000000000000000-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01"] {
+        for none in [
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+        ] {
             assert!(!context_of(&parsed(none)).span().span_context().is_valid(), "{none}");
         }
     }

@@ -47,7 +47,8 @@ fn every_figure_that_the_dashboard_reads_is_there() {
             if name.ends_with("_ms") { given("_bucket{le=\"") && given("_count ") } else { given(" ") || given("{") };
         assert!(there, "{name} is not in\n{figures}");
     }
-    for labelled in ["projector_lag_events{consumer=\"", "projector_error_rate{consumer=\"", "dead_letters{consumer=\""] {
+    for labelled in ["projector_lag_events{consumer=\"", "projector_error_rate{consumer=\"", "dead_letters{consumer=\""]
+    {
         assert!(figures.contains(labelled), "{labelled}");
     }
     assert!(figures.contains("http_responses_total{class=\"5xx\"}"));

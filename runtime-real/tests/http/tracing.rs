@@ -82,7 +82,8 @@ impl Collector {
     /// What was done for a trace, by step, once every step has been done for `events` events.
     fn steps_of(&self, trace: &[u8], events: i64) -> BTreeMap<&'static str, Vec<Span>> {
         eventually("every step of the trace", || {
-            let of_trace = |name| -> Vec<Span> { self.named(name).into_iter().filter(|s| s.trace_id == trace).collect() };
+            let of_trace =
+                |name| -> Vec<Span> { self.named(name).into_iter().filter(|s| s.trace_id == trace).collect() };
             let steps: BTreeMap<_, _> = STEPS.iter().map(|name| (*name, of_trace(name))).collect();
             let all = steps.values().all(|spans| spans.iter().map(events_of).sum::<i64>() == events);
             all.then_some(steps)
@@ -240,8 +241,7 @@ fn a_collector_that_is_away_costs_spans_and_no_request() {
     // The port is nobody's once the listener is gone.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let endpoint = format!("http://{address}");
-    let mut service =
-        Service::start_with(&[("WALLEX_OTLP_ENDPOINT", &endpoint), ("WALLEX_OTLP_SAMPLE_RATIO", "1")]);
+    let mut service = Service::start_with(&[("WALLEX_OTLP_ENDPOINT", &endpoint), ("WALLEX_OTLP_SAMPLE_RATIO", "1")]);
     service.create("a", "10");
     for _ in 0..20 {
         assert_eq!(service.post("/wallets/a/credit", r#"{"amount":1}"#).status, 200);

@@ -20,7 +20,7 @@ const METRICS = {
   dead: "dead_letters",
 };
 const OPERATIONS = ["create", "credit", "debit", "transfer", "batch"];
-const PERIOD_MS = 2000, PATIENCE_MS = 8000, POINTS_MAX = 150;
+const PERIOD_MS = 2000, PATIENCE_MS = 8000, SHOWN_MS = 300000, SHOWN_MS_LEAST = 60000;
 
 // Prometheus' text as a map from name to its series, each with labels and value.
 function parseMetrics(text) {
@@ -36,6 +36,10 @@ function parseMetrics(text) {
   return found;
 }
 function series(metrics, name) { return metrics.get(name) || []; }
+// In the order of their names: the service gives them in any.
+function byConsumer(metrics, name) {
+  return [...series(metrics, name)].sort((a, b) => (a.labels.consumer < b.labels.consumer ? -1 : 1));
+}
 function value(metrics, name) { const found = series(metrics, name); return found.length ? found[0].value : 0; }
 function sumWhere(metrics, name, accept) {
   return series(metrics, name).filter((one) => accept(one.labels)).reduce((sum, one) => sum + one.value, 0);
@@ -76,9 +80,9 @@ function quantile(buckets, part) {
 function pointOf(now, before, seconds, chosen) {
   const point = { throughput: {}, latency: {}, lag: {}, age: {}, errors: {}, conflicts: {} };
   point.lag.outbox = value(now, METRICS.outboxEvents);
-  for (const one of series(now, METRICS.lag)) point.lag[one.labels.consumer] = one.value;
+  for (const one of byConsumer(now, METRICS.lag)) point.lag[one.labels.consumer] = one.value;
   point.age.outbox = value(now, METRICS.outboxSeconds);
-  for (const one of series(now, METRICS.errors)) point.errors[one.labels.consumer] = one.value * 100;
+  for (const one of byConsumer(now, METRICS.errors)) point.errors[one.labels.consumer] = one.value * 100;
   if (!before || !(seconds > 0)) return point;
   const rate = (name) => growth(value(now, name), value(before, name)) / seconds;
   for (const operation of OPERATIONS) point.throughput[operation] = rate(METRICS[operation] + "_count");
@@ -98,6 +102,7 @@ function short(number) {
   if (size >= 1e6) return (number / 1e6).toFixed(size >= 1e7 ? 0 : 1) + "M";
   if (size >= 1e4) return (number / 1e3).toFixed(size >= 1e5 ? 0 : 1) + "k";
   if (size >= 100 || Number.isInteger(number)) return String(Math.round(number));
+  if (size < 0.1) return String(Number(number.toPrecision(2)));
   return number.toFixed(size >= 10 ? 1 : 2);
 }
 const unit = {

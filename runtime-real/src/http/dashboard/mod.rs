@@ -78,7 +78,8 @@ mod tests {
             let found = found.filter(|text| !text.starts_with("http://www.w3.org/2000/svg")).count();
             assert_eq!(found, 0, "{from_elsewhere}");
         }
-        for markup in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "style=", "onclick="] {
+        for markup in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "style=", "onclick="]
+        {
             assert!(!page.contains(markup), "{markup}");
         }
     }

@@ -10,7 +10,7 @@ const charts = [
   new Chart("Errors, percent", "errors", unit.percent),
   new Chart("Conflicts a second", "conflicts", unit.rate),
 ];
-const tiles = ["operations", "commands appended", "p95", "largest lag", "dead letters", "waiting commands", "connections"].map((name) => {
+const tiles = ["operations", "commands appended", "p95", "largest lag", "5xx answers", "dead letters", "waiting commands", "connections"].map((name) => {
   const shown = element("b", { textContent: "\u2013" });
   byId("tiles").append(element("div", { className: "tile" }, shown, element("small", { textContent: name })));
   return shown;
@@ -46,12 +46,12 @@ function showFigures(now, at) {
   state.points.push({ at, ...point });
   Object.assign(state, { before: now, beforeAt: at });
   const operations = near ? OPERATIONS.reduce((sum, name) => sum + point.throughput[name], 0) : null;
-  const dead = series(now, METRICS.dead), deadCount = dead.reduce((sum, one) => sum + one.value, 0);
+  const dead = byConsumer(now, METRICS.dead), deadCount = dead.reduce((sum, one) => sum + one.value, 0);
   const amounts = [unit.rate(operations), unit.rate(near ? point.commands : null), unit.ms(point.latency.p95),
-    unit.events(Math.max(0, ...Object.values(point.lag))), unit.events(deadCount), unit.events(value(now, METRICS.pending)),
+    unit.events(Math.max(0, ...Object.values(point.lag))), unit.percent(point.errors["5xx answers"]), unit.events(deadCount), unit.events(value(now, METRICS.pending)),
     unit.events(value(now, METRICS.connections))];
   tiles.forEach((tile, number) => { tile.textContent = amounts[number]; });
-  tiles[4].className = deadCount > 0 ? "bad" : "";
+  tiles[5].className = deadCount > 0 ? "bad" : "";
   const errors = new Map(series(now, METRICS.errors).map((one) => [one.labels.consumer, one.value]));
   byId("dead").replaceChildren(table([
     { name: "consumer", of: (one) => one.labels.consumer },
@@ -68,8 +68,9 @@ function showAway(reason, at) {
   state.points.push({ at });
 }
 function drawAll(at) {
-  state.points = state.points.filter((one) => one.at > at - PERIOD_MS * POINTS_MAX).slice(-2 * POINTS_MAX);
-  for (const chart of charts) chart.draw(state.points, at - PERIOD_MS * POINTS_MAX, at);
+  state.points = state.points.filter((one) => one.at > at - SHOWN_MS);
+  const from = Math.min(at - SHOWN_MS_LEAST, state.points.length ? state.points[0].at : at);
+  for (const chart of charts) chart.draw(state.points, from, at);
 }
 
 async function look() {
