@@ -169,7 +169,7 @@ pub static SETTINGS: &[Setting] = &[
     setting!(
         otlp.sample_ratio,
         Kind::Ratio,
-        "Share of the requests without a `traceparent` that are traced, from 0 to 1, in millionths; one with a \
+        "Share of the requests without a `traceparent` that are traced, from 0 to 1; one with a \
          `traceparent` is traced when its flag says so."
     ),
 ];

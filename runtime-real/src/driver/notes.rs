@@ -46,3 +46,22 @@ fn correlation_ids<'e>(events: impl Iterator<Item = &'e Event>) -> String {
     }
     named.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wallex_contracts::events::Log;
+    use wallex_core::id::CorrelationId;
+
+    #[test]
+    fn correlation_ids_are_named_once_and_not_without_end() {
+        let mut log = Log::new("notes");
+        let mut events: Vec<Event> = (0..2 * NAMED_MAX + 2).map(|_| log.event("alice").event).collect();
+        for (at, event) in events.iter_mut().enumerate() {
+            event.correlation_id = CorrelationId::parse(&format!("r{}", at / 2)).unwrap();
+        }
+        assert_eq!(correlation_ids(events[..5].iter()), "r0, r1, r2");
+        let all = correlation_ids(events.iter());
+        assert!(all.starts_with("r0, r1,") && all.ends_with("r15, and more"), "{all}");
+    }
+}

@@ -100,3 +100,75 @@ impl Generations {
         self.older.range(range.clone()).chain(self.newer.range(range)).map(|(_, mark)| mark.clone()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wallex_contracts::events::Log;
+    use wallex_core::event::TraceParent;
+    use wallex_core::projector::LedgerEntry;
+
+    /// Events of one wallet with the versions from 1 on; the first is not sampled.
+    fn events(count: usize) -> Vec<Event> {
+        let mut log = Log::new("pending");
+        let mut events: Vec<Event> = (0..count).map(|_| log.event("alice").event).collect();
+        for (at, event) in events.iter_mut().enumerate() {
+            let flags = if at == 0 { "00" } else { "01" };
+            event.trace_parent =
+                TraceParent::parse(&format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"));
+        }
+        events
+    }
+
+    fn versions(marks: &[Mark]) -> Vec<u64> {
+        marks.iter().map(|mark| mark.version.0).collect()
+    }
+
+    fn update(event: &Event, expected: u64) -> Projection {
+        let (wallet_id, version) = (event.wallet_id.clone(), event.version);
+        let (balance, updated_at) = (event.balance, event.occurred_at);
+        Projection::ReadModel(vec![WalletChange::Update {
+            wallet_id,
+            expected: Version(expected),
+            version,
+            balance,
+            updated_at,
+        }])
+    }
+
+    #[test]
+    fn a_row_stands_for_every_sampled_version_that_it_is_moved_over() {
+        let (events, mut pending) = (events(4), Pending::default());
+        for event in &events {
+            pending.note(Consumer::ReadModel, event);
+        }
+        assert_eq!(versions(&pending.written(Consumer::ReadModel, &update(&events[3], 0))), [2, 3, 4]);
+        assert_eq!(versions(&pending.written(Consumer::ReadModel, &update(&events[2], 2))), [3]);
+        let written = pending.written(Consumer::ReadModel, &update(&events[2], 0));
+        pending.forget(Consumer::ReadModel, &written);
+        assert_eq!(versions(&pending.written(Consumer::ReadModel, &update(&events[3], 0))), [4]);
+        assert!(pending.written(Consumer::ReadModel, &update(&events[0], 4)).is_empty());
+    }
+
+    #[test]
+    fn consumers_are_told_apart_and_entries_found_by_their_version() {
+        let (events, mut pending) = (events(3), Pending::default());
+        for event in &events {
+            pending.note(Consumer::Ledger, event);
+        }
+        let entries = Projection::Ledger(events.iter().map(LedgerEntry::from).collect());
+        assert_eq!(versions(&pending.written(Consumer::Ledger, &entries)), [2, 3]);
+        assert!(pending.written(Consumer::ReadModel, &update(&events[2], 0)).is_empty());
+    }
+
+    #[test]
+    fn what_is_never_written_is_forgotten_at_last() {
+        let (event, mut generations) = (events(2).remove(1), Generations::default());
+        for version in 1..=3 * REMEMBERED_MAX as u64 {
+            generations.note(Version(version), Mark::of(&event).unwrap());
+        }
+        assert!(generations.newer.len() + generations.older.len() <= REMEMBERED_MAX);
+        let newest = (event.wallet_id.clone(), Version(3 * REMEMBERED_MAX as u64));
+        assert!(generations.get(&newest).is_some());
+    }
+}
