@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use wallex::broker::Broker;
 use wallex::database::SqliteDatabase;
 use wallex::driver::{Pipeline, PipelineControl, RecordedNode, now};
+use wallex::telemetry::Telemetry;
 use wallex_benches::events::{Log, append_of};
 use wallex_core::config::{Config, Roles};
 use wallex_core::effect::{Append, Completion};
@@ -55,9 +56,9 @@ fn projections(criterion: &mut Criterion) {
     });
     let (appended, growing) = watch::channel(Position(0));
     let config = Config { roles: Roles { feeder: true, relay: true, projectors: true }, ..Config::default() };
-    let pipeline =
-        Pipeline::start(RecordedNode::plain(config, now()), true, journal.reader(), database, broker, growing)
-            .expect("a thread");
+    let node = RecordedNode::plain(config, now());
+    let pipeline = Pipeline::start(node, true, journal.reader(), database, broker, growing, Telemetry::default())
+        .expect("a thread");
     let control = pipeline.control();
 
     let mut log = Log::new(WALLETS);

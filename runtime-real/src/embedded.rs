@@ -26,6 +26,7 @@ use crate::leases::LeaseTable;
 use crate::log::Log;
 use crate::priority;
 use crate::profile::{StartError, core_config, random_seed};
+use crate::telemetry::Telemetry;
 
 /// How often the upkeep thread looks for work.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(100);
@@ -44,6 +45,7 @@ pub struct Embedded {
     gauges: Arc<Gauges>,
     appended: watch::Receiver<Position>,
     recovery: Recovery,
+    telemetry: Telemetry,
 }
 
 impl Embedded {
@@ -53,6 +55,7 @@ impl Embedded {
     /// # Errors
     /// [`StartError`] says what is in the way; nothing runs then.
     pub async fn start(config: &Config, address: SocketAddr, mut recorder: FlightRecorder) -> Result<Self, StartError> {
+        let telemetry = Telemetry::start(&config.otlp).map_err(|error| StartError::setting("otlp.endpoint", &error))?;
         let journal_dir = layout::journal(&config.data_dir);
         let storage = OsStorage::create(&journal_dir)
             .map_err(|source| StartError::Directory { path: config.data_dir.clone(), source })?;
@@ -68,16 +71,18 @@ impl Embedded {
         let gauges = Arc::new(Gauges::default());
         let roles = Roles { feeder: false, relay: false, projectors: false };
         let node = recorder.node(core_config(config, roles), "commands")?;
-        let commands = CommandThread::start(journal, node, LeaseTable::new(), Arc::clone(&gauges), appended_sender)
+        let (leases, shown) = (LeaseTable::new(), Arc::clone(&gauges));
+        let commands = CommandThread::start(journal, node, leases, shown, appended_sender, telemetry.clone())
             .map_err(StartError::Thread)?;
         let roles = Roles { feeder: true, relay: true, projectors: config.projectors.auto_start };
         let node = recorder.node(core_config(config, roles), "pipeline")?;
-        let pipeline = Pipeline::start(node, roles.projectors, log.clone(), database.clone(), broker, appended.clone())
+        let (projectors, growing, traced) = (roles.projectors, appended.clone(), telemetry.clone());
+        let pipeline = Pipeline::start(node, projectors, log.clone(), database.clone(), broker, growing, traced)
             .map_err(StartError::Thread)?;
         let stop = Arc::new(AtomicBool::new(false));
         let upkeep = start_upkeep(maintenance, config.journal.snapshot_every_events, Arc::clone(&stop))
             .map_err(StartError::Thread)?;
-        Ok(Self { commands, pipeline, upkeep, recorder, stop, database, log, gauges, appended, recovery })
+        Ok(Self { commands, pipeline, upkeep, recorder, stop, database, log, gauges, appended, recovery, telemetry })
     }
 
     /// The way to the command path.
@@ -122,6 +127,12 @@ impl Embedded {
         self.appended.clone()
     }
 
+    /// The traces.
+    #[must_use]
+    pub fn telemetry(&self) -> Telemetry {
+        self.telemetry.clone()
+    }
+
     /// What was found at the start.
     #[must_use]
     pub fn recovery(&self) -> &Recovery {
@@ -130,11 +141,12 @@ impl Embedded {
 
     /// Finishes what is begun and stops everything. Nobody may submit any more.
     pub async fn stop(self) {
-        let Self { commands, pipeline, upkeep, recorder, stop, database, .. } = self;
+        let Self { commands, pipeline, upkeep, recorder, stop, database, telemetry, .. } = self;
         stop.store(true, Ordering::Release);
         let ended = tokio::task::spawn_blocking(move || {
             let journal = commands.drain();
             pipeline.stop();
+            telemetry.stop();
             recorder.finish();
             if upkeep.join().is_err() {
                 tracing::error!("the upkeep thread has panicked");

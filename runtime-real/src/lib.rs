@@ -18,6 +18,7 @@
 //! | [`production`] | the production profile, put together |
 //! | [`profile`] | what runs, whichever profile it is |
 //! | [`server_log`] | KurrentDB's log as the tools read it |
+//! | [`telemetry`] | traces over OTLP |
 //! | [`verify`] | the proof of the invariants behind `wallex verify` |
 
 pub mod broker;
@@ -36,4 +37,5 @@ mod priority;
 pub mod production;
 pub mod profile;
 pub mod server_log;
+pub mod telemetry;
 pub mod verify;

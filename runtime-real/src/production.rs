@@ -21,6 +21,7 @@ use crate::flight::FlightRecorder;
 use crate::leases::redis::RedisLeases;
 use crate::log::Log;
 use crate::profile::{StartError, core_config};
+use crate::telemetry::Telemetry;
 
 /// The running parts of a production instance, without HTTP.
 pub struct Production {
@@ -28,6 +29,7 @@ pub struct Production {
     servers: Servers,
     recorder: FlightRecorder,
     gauges: Arc<Gauges>,
+    telemetry: Telemetry,
 }
 
 /// The servers, as this instance reaches them; cheap to clone.
@@ -49,6 +51,7 @@ impl Production {
     /// # Errors
     /// [`StartError`] says which server is in the way and why; nothing runs then.
     pub async fn start(config: &Config, mut recorder: FlightRecorder) -> Result<Self, StartError> {
+        let telemetry = Telemetry::start(&config.otlp).map_err(|error| StartError::setting("otlp.endpoint", &error))?;
         let url = config.kurrentdb.url.0.reveal();
         let settings = ConnectionString::parse(url).map_err(|error| StartError::setting("kurrentdb.url", &error))?;
         let options = PostgresOptions::parse(config.postgres.url.0.reveal())
@@ -79,9 +82,9 @@ impl Production {
         let gauges = Arc::new(Gauges::default());
         let hints = Hints { appended: servers.store.follow(), broker: inputs };
         let node = recorder.node(core, "instance")?;
-        let instance =
-            Instance::start(node, servers.clone(), hints, Arc::clone(&gauges)).map_err(StartError::Thread)?;
-        Ok(Self { instance, servers, recorder, gauges })
+        let instance = Instance::start(node, servers.clone(), hints, Arc::clone(&gauges), telemetry.clone())
+            .map_err(StartError::Thread)?;
+        Ok(Self { instance, servers, recorder, gauges, telemetry })
     }
 
     /// The way to the command path.
@@ -120,6 +123,12 @@ impl Production {
         self.instance.control()
     }
 
+    /// The traces.
+    #[must_use]
+    pub fn telemetry(&self) -> Telemetry {
+        self.telemetry.clone()
+    }
+
     /// The servers, for health.
     #[must_use]
     pub fn servers(&self) -> Servers {
@@ -128,11 +137,12 @@ impl Production {
 
     /// Finishes what is begun and stops everything. Nobody may submit any more.
     pub async fn stop(self) {
-        let Self { instance, servers, recorder, .. } = self;
+        let Self { instance, servers, recorder, telemetry, .. } = self;
         let broker = servers.broker.clone();
         let ended = tokio::task::spawn_blocking(move || {
             instance.stop();
             broker.stop();
+            telemetry.stop();
             recorder.finish();
         });
         if ended.await.is_err() {

@@ -19,6 +19,7 @@ use crate::flight::FlightRecorder;
 use crate::leases::redis::VersionError;
 use crate::log::Log;
 use crate::production::{Production, Servers};
+use crate::telemetry::Telemetry;
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +145,15 @@ impl Running {
         match self {
             Self::Embedded(running) => running.pipeline(),
             Self::Production(running) => running.pipeline(),
+        }
+    }
+
+    /// The traces.
+    #[must_use]
+    pub fn telemetry(&self) -> Telemetry {
+        match self {
+            Self::Embedded(running) => running.telemetry(),
+            Self::Production(running) => running.telemetry(),
         }
     }
 

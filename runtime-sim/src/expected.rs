@@ -28,7 +28,6 @@ const BETWEEN_PROCESSES: &[Mark] = &[
     Mark::RelayLostRace,
     Mark::ProjectorLostRace,
     Mark::RebalanceInMidBatch,
-    Mark::CrashAfterAppend,
     Mark::LeaderChanged,
     Mark::TwoLeaders,
     Mark::CompletedTwice,

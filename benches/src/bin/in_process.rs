@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 use wallex::driver::{CommandThread, Engine, Gauges, Limits, RecordedNode, now};
 use wallex::leases::LeaseTable;
+use wallex::telemetry::Telemetry;
 use wallex_benches::process::processor_time;
 use wallex_benches::requests::{Pairs, Requests};
 use wallex_core::command::{Answer, FinalAnswer};
@@ -88,7 +89,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(dir) => RecordedNode::recorded(Config::default(), now(), dir, "commands", Limits::default())?.0,
         None => RecordedNode::plain(Config::default(), now()),
     };
-    let commands = CommandThread::start(journal, node, LeaseTable::new(), Arc::clone(&gauges), appended)?;
+    let (leases, shown, untraced) = (LeaseTable::new(), Arc::clone(&gauges), Telemetry::default());
+    let commands = CommandThread::start(journal, node, leases, shown, appended, untraced)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let measured = LocalSet::new().block_on(&runtime, measure(commands.engine(), &arguments))?;
     let groups = gauges.look().groups;

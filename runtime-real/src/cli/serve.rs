@@ -111,6 +111,7 @@ async fn serve(config: Arc<Config>, recorder: FlightRecorder) -> Result<(), Serv
         log: running.log(),
         queries: running.queries(),
         servers: running.servers(),
+        telemetry: running.telemetry(),
         config: Arc::clone(&config),
     }));
     let (stop, stopping) = watch::channel(false);
@@ -123,7 +124,7 @@ async fn serve(config: Arc<Config>, recorder: FlightRecorder) -> Result<(), Serv
     // Whoever reads it may be gone.
     let _unread = writeln!(
         std::io::stdout(),
-        "wallex is ready on http://{address} ({} in {} ms)",
+        "wallex is ready on http://{address} ({} in {} ms), dashboard at http://{address}/dashboard",
         running.describe(&config),
         began.elapsed().as_millis(),
     );

@@ -182,8 +182,11 @@ fn text_of(kind: Kind, value: &toml::Value) -> Result<String, String> {
         (Kind::Text, toml::Value::String(text)) => Ok(text.clone()),
         (Kind::Integer { .. }, toml::Value::Integer(number)) => Ok(number.to_string()),
         (Kind::Boolean, toml::Value::Boolean(yes)) => Ok(yes.to_string()),
+        (Kind::Ratio, toml::Value::Float(number)) => Ok(number.to_string()),
+        (Kind::Ratio, toml::Value::Integer(number)) => Ok(number.to_string()),
         (Kind::Text, other) => Err(format!("must be a string, not {}", a_type(other))),
         (Kind::Integer { .. }, other) => Err(format!("must be an integer, not {}", a_type(other))),
+        (Kind::Ratio, other) => Err(format!("must be a number, not {}", a_type(other))),
         (Kind::Boolean, other) => Err(format!("must be true or false, not {}", a_type(other))),
     }
 }

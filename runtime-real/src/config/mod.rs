@@ -23,7 +23,9 @@ pub use load::{Loaded, Source, Sources};
 pub use print::reference;
 pub use settings::{SETTINGS, Setting};
 pub use url::ServerUrl;
-pub use value::{Kind, KurrentDbUrl, LogFormat, LogLevel, MoneyFormat, PostgresUrl, Profile, RedisUrl};
+pub use value::{
+    Kind, KurrentDbUrl, LogFormat, LogLevel, MoneyFormat, OtlpEndpoint, PostgresUrl, Profile, RedisUrl, SampleRatio,
+};
 
 /// Everything that can be set. The meaning of each field stands in [`SETTINGS`], the table that the documentation is
 /// generated from.
@@ -61,6 +63,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// `log.*`
     pub log: LogConfig,
+    /// `otlp.*`
+    pub otlp: OtlpConfig,
 }
 
 /// `idempotency.*`
@@ -168,6 +172,15 @@ pub struct LogConfig {
     pub format: LogFormat,
 }
 
+/// `otlp.*`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OtlpConfig {
+    /// `otlp.endpoint`
+    pub endpoint: OtlpEndpoint,
+    /// `otlp.sample_ratio`
+    pub sample_ratio: SampleRatio,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -207,6 +220,7 @@ impl Default for Config {
                 cached_wallets: limits::WALLETS_CACHED_MAX,
             },
             log: LogConfig { level: LogLevel::Info, format: LogFormat::Json },
+            otlp: OtlpConfig::default(),
         }
     }
 }

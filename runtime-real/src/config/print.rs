@@ -34,7 +34,7 @@ pub fn reference() -> String {
         let alias = setting.alias.map(|alias| format!(", `{alias}`")).unwrap_or_default();
         let bounds = match setting.kind {
             Kind::Integer { min, max } => format!(" ({min} to {max})"),
-            Kind::Text | Kind::Boolean => String::new(),
+            Kind::Text | Kind::Ratio | Kind::Boolean => String::new(),
         };
         let _ = writeln!(
             out,
@@ -52,6 +52,6 @@ fn toml_value(setting: &Setting, config: &Config) -> String {
     let text = setting.value(config);
     match setting.kind {
         Kind::Text => toml::Value::String(text).to_string(),
-        Kind::Integer { .. } | Kind::Boolean => text,
+        Kind::Integer { .. } | Kind::Ratio | Kind::Boolean => text,
     }
 }

@@ -37,7 +37,7 @@ impl Setting {
 
     /// Whether the value must not be shown as it was given.
     pub(super) fn may_hold_a_password(&self) -> bool {
-        self.path.ends_with(".url")
+        self.path.ends_with(".url") || self.path == "otlp.endpoint"
     }
 
     /// The setting with this path.
@@ -161,4 +161,15 @@ pub static SETTINGS: &[Setting] = &[
     setting!(limits.cached_wallets, between(1, 1 << 26), "Wallets whose state is kept in memory between commands."),
     setting!(log.level, Kind::Text, "Least severe lines that are logged: `error`, `warn`, `info`, `debug` or `trace`."),
     setting!(log.format, Kind::Text, "Shape of log lines on standard error: `json` or `text`."),
+    setting!(
+        otlp.endpoint,
+        Kind::Text,
+        "Collector that traces are sent to, over gRPC, such as `http://127.0.0.1:4317`; empty: no tracing."
+    ),
+    setting!(
+        otlp.sample_ratio,
+        Kind::Ratio,
+        "Share of the requests without a `traceparent` that are traced, from 0 to 1; one with a \
+         `traceparent` is traced when its flag says so."
+    ),
 ];

@@ -178,3 +178,23 @@ fn the_documented_settings_are_those_of_the_code() {
     let now = std::fs::read_to_string(path).unwrap();
     assert!(now == wanted, "docs/CONFIGURATION.md is old: run this test with WALLEX_UPDATE_DOCS=1");
 }
+
+#[test]
+fn a_collector_has_an_address_and_a_share_of_the_requests() {
+    let loaded =
+        read_with(Some("[otlp]\nendpoint = \"http://user:secret@collector:4317\"\nsample_ratio = 0.25"), &[]).unwrap();
+    let otlp = &loaded.config.otlp;
+    assert!(otlp.endpoint.url().unwrap().reveal().contains("secret"));
+    assert!((otlp.sample_ratio.as_share() - 0.25).abs() < 1e-9);
+    let printed = loaded.print();
+    assert!(printed.contains("sample_ratio = 0.25") && !printed.contains("secret"), "{printed}");
+    let whole = read_with(Some("[otlp]\nsample_ratio = 1"), &[]).unwrap();
+    assert!((whole.config.otlp.sample_ratio.as_share() - 1.0).abs() < 1e-9);
+    assert_eq!(whole.config.otlp.endpoint.url(), None);
+    for (variable, value) in
+        [("ENDPOINT", "secret"), ("ENDPOINT", "grpc://secret"), ("SAMPLE_RATIO", "1.5"), ("SAMPLE_RATIO", "NaN")]
+    {
+        let message = error("", &[(&format!("WALLEX_OTLP_{variable}"), value)]);
+        assert!(message.contains("must be a") && !message.contains("secret"), "{message}");
+    }
+}

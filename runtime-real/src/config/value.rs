@@ -34,6 +34,14 @@ pub struct PostgresUrl(pub ServerUrl);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisUrl(pub ServerUrl);
 
+/// The collector of traces, if there is one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OtlpEndpoint(Option<ServerUrl>);
+
+/// A share in millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampleRatio(u32);
+
 /// How money is written in JSON answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MoneyFormat {
@@ -79,6 +87,8 @@ pub enum Kind {
         /// Greatest value.
         max: u64,
     },
+    /// A number from 0 to 1.
+    Ratio,
     /// `true` or `false`.
     Boolean,
 }
@@ -178,6 +188,56 @@ url_value!(
     PostgresUrl: &["postgres", "postgresql"], PostgresOptions::parse;
     RedisUrl: &["redis", "rediss"], RedisLeases::check_url;
 );
+
+impl OtlpEndpoint {
+    /// Its URL; nothing when traces go nowhere.
+    #[must_use]
+    pub fn url(&self) -> Option<&ServerUrl> {
+        self.0.as_ref()
+    }
+}
+
+impl Value for OtlpEndpoint {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            Ok(Self(None))
+        } else {
+            ServerUrl::parse(text, &["http", "https"]).map(|url| Self(Some(url)))
+        }
+    }
+    fn show(&self) -> String {
+        self.0.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+impl SampleRatio {
+    /// What is a whole.
+    const WHOLE: u32 = 1_000_000;
+
+    /// From 0 to 1.
+    #[must_use]
+    pub fn as_share(self) -> f64 {
+        f64::from(self.0) / f64::from(Self::WHOLE)
+    }
+}
+
+impl Default for SampleRatio {
+    /// One request in a hundred.
+    fn default() -> Self {
+        Self(10_000)
+    }
+}
+
+impl Value for SampleRatio {
+    fn parse(text: &str) -> Result<Self, String> {
+        let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
+        let share = share.ok_or("must be a number from 0 to 1")?;
+        Ok(Self((share * f64::from(Self::WHOLE)).round() as u32))
+    }
+    fn show(&self) -> String {
+        self.as_share().to_string()
+    }
+}
 
 impl Value for String {
     fn parse(text: &str) -> Result<Self, String> {

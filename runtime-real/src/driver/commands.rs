@@ -18,9 +18,10 @@ use wallex_recording::RecordedNode;
 
 use super::engine::{Engine, Job};
 use super::gauges::{Ending, Gauges, Shown};
-use super::now;
 use super::requests::Requests;
+use super::{notes, now};
 use crate::leases::LeaseTable;
+use crate::telemetry::{Outcome, Telemetry};
 
 /// A turn takes no more jobs once it has this many operations: enough that a sync is a small part of the turn, and few
 /// enough that callers take up their answers, and their processors' caches still hold them, while the next turn runs.
@@ -50,6 +51,7 @@ impl CommandThread {
         leases: LeaseTable,
         gauges: Arc<Gauges>,
         appended: watch::Sender<Position>,
+        telemetry: Telemetry,
     ) -> io::Result<Self> {
         let (sender, jobs) = channel();
         let engine = Engine::blocking(sender);
@@ -62,6 +64,7 @@ impl CommandThread {
             gauges,
             shown: Shown::default(),
             appended,
+            telemetry,
             draining: None,
             forget_at: Instant::now() + FORGET_INTERVAL,
         };
@@ -92,6 +95,7 @@ struct Driver {
     gauges: Arc<Gauges>,
     shown: Shown,
     appended: watch::Sender<Position>,
+    telemetry: Telemetry,
     draining: Option<Instant>,
     forget_at: Instant,
 }
@@ -172,16 +176,18 @@ impl Driver {
         let appends: Vec<&Append> = group.iter().map(|(_, append)| &**append).collect();
         let outcomes = self.journal.append(&appends, now());
         self.shown.groups += 1;
-        self.shown.append_time += started.elapsed();
+        let took = started.elapsed();
+        self.shown.append_time += took;
         let position = self.journal.position();
         self.appended.send_if_modified(|end| std::mem::replace(end, position) != position);
         let now = now();
         let mut trouble = None;
-        for ((effect, _), completion) in group.iter().zip(outcomes) {
+        for ((effect, append), completion) in group.iter().zip(outcomes) {
             if let Completion::Failed(failure) = &completion {
-                tracing::warn!(reason = %failure.reason, "an append failed; its commands were not done");
+                notes::append_failed(append, &failure.reason);
                 trouble = Some(failure.reason.clone());
             }
+            self.telemetry.appended(append, took, Outcome::from(&completion));
             self.node.handle(now, Input::Appended(*effect, completion));
         }
         self.gauges.note_append(trouble.as_deref());

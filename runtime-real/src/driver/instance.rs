@@ -19,9 +19,10 @@ use wallex_recording::RecordedNode;
 
 use super::engine::{Engine, Job};
 use super::gauges::{Ending, Gauges, Shown};
-use super::now;
 use super::pipeline::{Order, PipelineControl};
 use super::requests::Requests;
+use super::{notes, now};
+use crate::telemetry::{EffectSpans, Telemetry};
 
 /// Jobs and completions taken in one turn, at most.
 const TAKEN_PER_TURN_MAX: usize = 8_192;
@@ -56,7 +57,13 @@ impl Instance {
     ///
     /// # Errors
     /// When the system gives no thread or no runtime.
-    pub fn start<P: Perform>(node: RecordedNode, ports: P, hints: Hints, gauges: Arc<Gauges>) -> io::Result<Self> {
+    pub fn start<P: Perform>(
+        node: RecordedNode,
+        ports: P,
+        hints: Hints,
+        gauges: Arc<Gauges>,
+        telemetry: Telemetry,
+    ) -> io::Result<Self> {
         let (sender, jobs) = mpsc::unbounded_channel();
         let (orders, incoming) = mpsc::unbounded_channel();
         let status = Arc::new(Mutex::new(PipelineStatus::default()));
@@ -67,6 +74,7 @@ impl Instance {
             let driver = Driver {
                 node,
                 ports: Rc::new(ports),
+                spans: Rc::new(EffectSpans::new(telemetry)),
                 running: JoinSet::new(),
                 requests: Requests::default(),
                 jobs,
@@ -105,6 +113,7 @@ impl Instance {
 struct Driver<P> {
     node: RecordedNode,
     ports: Rc<P>,
+    spans: Rc<EffectSpans>,
     running: JoinSet<Option<Input>>,
     requests: Requests,
     jobs: mpsc::UnboundedReceiver<Job>,
@@ -199,8 +208,14 @@ impl<P: Perform> Driver<P> {
                 self.requests.reply(request, answer);
                 continue;
             }
-            let ports = Rc::clone(&self.ports);
-            self.running.spawn_local(async move { ports.perform(effect).await });
+            notes::dead_letters(&effect);
+            let (ports, spans) = (Rc::clone(&self.ports), Rc::clone(&self.spans));
+            let begun = spans.begin(&effect);
+            self.running.spawn_local(async move {
+                let completion = ports.perform(effect).await;
+                spans.end(begun, completion.as_ref());
+                completion
+            });
         }
     }
 

@@ -9,6 +9,7 @@ mod commands;
 mod engine;
 mod gauges;
 mod instance;
+mod notes;
 mod pipeline;
 mod replies;
 mod requests;

@@ -19,10 +19,11 @@ use wallex_core::projector::Consumer;
 use wallex_journal::{OsStorage, Reader};
 use wallex_recording::RecordedNode;
 
-use super::now;
+use super::{notes, now};
 use crate::broker::Broker;
 use crate::database::Database;
 use crate::priority;
+use crate::telemetry::{EffectSpans, Telemetry};
 
 /// An order from outside.
 #[derive(Debug)]
@@ -75,6 +76,7 @@ impl Pipeline {
         database: Database,
         broker: Broker,
         appended: watch::Receiver<Position>,
+        telemetry: Telemetry,
     ) -> io::Result<Self> {
         let (orders, incoming) = mpsc::unbounded_channel();
         let status = Arc::new(Mutex::new(PipelineStatus::default()));
@@ -84,7 +86,8 @@ impl Pipeline {
         let thread = std::thread::Builder::new().name("wallex-pipeline".to_owned()).spawn(move || {
             priority::step_back();
             let ports = Rc::new(ports);
-            let driver = Driver { node, ports, running: JoinSet::new(), status };
+            let spans = Rc::new(EffectSpans::new(telemetry));
+            let driver = Driver { node, ports, spans, running: JoinSet::new(), status };
             tokio::task::LocalSet::new().block_on(&runtime, driver.run(incoming, appended, projectors));
         })?;
         Ok(Self { thread, control })
@@ -115,6 +118,7 @@ struct Ports {
 struct Driver {
     node: RecordedNode,
     ports: Rc<Ports>,
+    spans: Rc<EffectSpans>,
     running: JoinSet<Option<Input>>,
     status: Arc<Mutex<PipelineStatus>>,
 }
@@ -179,8 +183,14 @@ impl Driver {
 
     fn start_effects(&mut self) {
         while let Some(effect) = self.node.poll_effect() {
-            let ports = Rc::clone(&self.ports);
-            self.running.spawn_local(async move { ports.perform(effect).await });
+            notes::dead_letters(&effect);
+            let (ports, spans) = (Rc::clone(&self.ports), Rc::clone(&self.spans));
+            let begun = spans.begin(&effect);
+            self.running.spawn_local(async move {
+                let completion = ports.perform(effect).await;
+                spans.end(begun, completion.as_ref());
+                completion
+            });
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn root() -> Response<Body> {
     json(
         format!(
             "{{\"name\":\"wallex\",\"version\":\"{version}\",\"documentation\":\"/docs\",\"openapi\":\"/openapi.json\",\
-             \"health\":\"/health\",\"metrics\":\"/metrics\"}}"
+             \"health\":\"/health\",\"metrics\":\"/metrics\",\"dashboard\":\"/dashboard\"}}"
         )
         .into_bytes(),
     )

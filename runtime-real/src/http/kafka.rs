@@ -94,8 +94,8 @@ pub(super) async fn statistics(service: &Service) -> Result<Response<Body>, Prob
         None => embedded(service).await?,
         Some(servers) => {
             let found = servers.broker.statistics().await.map_err(|error| {
-                tracing::warn!(%error, "Kafka could not be asked for its figures");
-                Problem::new(Code::Unavailable, "Kafka does not answer")
+                let problem = Problem::new(Code::Unavailable, "Kafka does not answer");
+                problem.caused_by("Kafka could not be asked for its figures", &error)
             })?;
             let groups = found.groups.iter().map(|one| Group { name: one.group.clone(), lag: one.total() }).collect();
             let dead = found.topics.iter().filter(|one| one.topic.ends_with("-dlq")).map(|one| one.messages).sum();

@@ -32,6 +32,8 @@ pub(super) struct Metrics {
     pub(super) batch_duration_ms: Histogram,
     /// `http_connections`
     pub(super) http_connections: Gauge,
+    /// `trace_spans_lost_total`
+    pub(super) spans_lost: Counter,
     http_responses: [Counter; 5],
     commands: CommandMetrics,
     pipeline: PipelineMetrics,
@@ -223,6 +225,7 @@ impl Metrics {
             },
             batch_duration_ms: duration("wallet_batch_duration_ms", "Batches, from arrival to answer."),
             http_connections: registry.plain_gauge("http_connections", "Open connections."),
+            spans_lost: registry.plain_counter("trace_spans_lost_total", "Spans that did not reach the collector."),
             http_responses: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(responses),
             commands: registry.commands(),
             pipeline: registry.pipeline(),

@@ -9,7 +9,7 @@
 //! | `fingerprint`, `ids` | the identity of requests and commands |
 //! | `writes`, `batch` | the operations |
 //! | `wallets`, `transactions`, `statement`, `events` | the reads |
-//! | `health`, `kafka`, `metrics` | the service itself |
+//! | `health`, `kafka`, `metrics`, `dashboard` | the service itself |
 //! | `render`, `response`, `problem`, `code` | writing answers |
 //! | `openapi`, `schema`, `problem_schema`, `documentation` | what the service says about itself |
 
@@ -17,6 +17,7 @@ mod batch;
 mod batch_members;
 mod body;
 mod code;
+mod dashboard;
 mod documentation;
 mod events;
 mod fingerprint;

@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{batch, documentation, events, health, kafka, schema, transactions, wallets, writes};
+use super::{batch, dashboard, documentation, events, health, kafka, schema, transactions, wallets, writes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -36,6 +36,7 @@ use super::{batch, documentation, events, health, kafka, schema, transactions, w
         kafka::health,
         kafka::statistics,
         health::metrics,
+        dashboard::page,
         documentation::root,
         documentation::openapi,
         documentation::page,

@@ -28,6 +28,7 @@ const ROUTES: &[(&str, &str, &[u16], &[&str])] = &[
     ("get", "/health/kafka/stats", &[200, 500, 503], &[]),
     ("get", "/health/ready", &[200, 503], &[]),
     ("get", "/metrics", &[200], &[]),
+    ("get", "/dashboard", &[200], &[]),
     ("get", "/", &[200], &[]),
     ("get", "/openapi.json", &[200], &[]),
     ("get", "/docs", &[307], &[]),
@@ -75,6 +76,7 @@ fn what_is_described_is_what_is_routed() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         let concrete = path.replace("{id}", "w").replace("{code}", "not-found");
         let resource = router::find(&concrete).unwrap_or_else(|| panic!("{path} is described and not routed"));
+        assert_eq!(resource.route(), path);
         for method in operations.as_object().unwrap().keys() {
             assert!(resource.allow().to_ascii_lowercase().contains(method.as_str()), "{method} {path}");
             assert!(

@@ -54,6 +54,16 @@ struct Inner {
     code: Code,
     detail: Cow<'static, str>,
     extra: Extra,
+    cause: Option<Cause>,
+}
+
+/// What stands behind a problem: for the log, never for the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cause {
+    /// What did not work.
+    pub(super) trouble: &'static str,
+    /// Why.
+    pub(super) error: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +117,19 @@ impl Problem {
     }
 
     fn with(code: Code, detail: Cow<'static, str>, extra: Extra) -> Self {
-        Self(Box::new(Inner { code, detail, extra }))
+        Self(Box::new(Inner { code, detail, extra, cause: None }))
+    }
+
+    /// The same, with what stands behind it. It is logged where the request's correlation id is known.
+    #[must_use]
+    pub(super) fn caused_by(mut self, trouble: &'static str, error: &impl ToString) -> Self {
+        self.0.cause = Some(Cause { trouble, error: error.to_string() });
+        self
+    }
+
+    /// What stands behind it, if it is more than the request itself.
+    pub(super) fn cause(&self) -> Option<&Cause> {
+        self.0.cause.as_ref()
     }
 
     /// What kind of problem it is.

@@ -77,8 +77,8 @@ pub(super) fn of_query(error: QueryError) -> Problem {
     match error {
         QueryError::Cursor(error) => of_cursor(&error),
         QueryError::Database(error) => {
-            tracing::warn!(%error, "the database could not be read");
-            Problem::new(Code::Unavailable, "the database is not available")
+            let problem = Problem::new(Code::Unavailable, "the database is not available");
+            problem.caused_by("the database could not be read", &error)
         }
     }
 }
@@ -91,6 +91,5 @@ fn of_cursor(error: &CursorError) -> Problem {
 }
 
 fn of_log(error: &LogError) -> Problem {
-    tracing::error!(%error, "the event store could not be read");
-    Problem::unavailable(error.unavailable())
+    Problem::unavailable(error.unavailable()).caused_by("the event store could not be read", error)
 }

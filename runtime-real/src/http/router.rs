@@ -22,7 +22,8 @@ use super::query::percent_decoded;
 use super::response::{Body, X_CORRELATION_ID};
 use super::state::Service;
 use super::writes::Call;
-use super::{batch, documentation, events, health, kafka, transactions, wallets, writes};
+use super::{batch, dashboard, documentation, events, health, kafka, transactions, wallets, writes};
+use crate::telemetry::{Answered, RequestSpan};
 
 /// What stands at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,7 @@ pub(super) enum Resource<'a> {
     Kafka,
     KafkaStatistics,
     Metrics,
+    Dashboard,
     OpenApi,
     Docs(&'a str),
     ProblemPage(&'a str),
@@ -78,6 +80,7 @@ pub(super) fn find(path: &str) -> Option<Resource<'_>> {
         "/health/kafka" => Some(Resource::Kafka),
         "/health/kafka/stats" => Some(Resource::KafkaStatistics),
         "/metrics" => Some(Resource::Metrics),
+        "/dashboard" => Some(Resource::Dashboard),
         "/openapi.json" => Some(Resource::OpenApi),
         "/docs" => Some(Resource::Docs("")),
         _ => match path.strip_prefix("/docs/") {
@@ -88,6 +91,31 @@ pub(super) fn find(path: &str) -> Option<Resource<'_>> {
 }
 
 impl Resource<'_> {
+    /// The route that leads here, as the interface describes it.
+    pub(super) fn route(&self) -> &'static str {
+        match self {
+            Self::Root => "/",
+            Self::Wallets => "/wallets",
+            Self::Wallet(_) => "/wallets/{id}",
+            Self::Move(Movement::Credit, _) => "/wallets/{id}/credit",
+            Self::Move(Movement::Debit, _) => "/wallets/{id}/debit",
+            Self::Move(Movement::Transfer, _) => "/wallets/{id}/transfer",
+            Self::Transactions(_) => "/wallets/{id}/transactions",
+            Self::Events(_) => "/wallets/{id}/events",
+            Self::Batch => "/batch",
+            Self::Health => "/health",
+            Self::Live => "/health/live",
+            Self::Ready => "/health/ready",
+            Self::Kafka => "/health/kafka",
+            Self::KafkaStatistics => "/health/kafka/stats",
+            Self::Metrics => "/metrics",
+            Self::Dashboard => "/dashboard",
+            Self::OpenApi => "/openapi.json",
+            Self::Docs(_) => "/docs",
+            Self::ProblemPage(_) => "/problems/{code}",
+        }
+    }
+
     /// The methods it takes, as `Allow` has them.
     pub(super) fn allow(&self) -> &'static str {
         match self {
@@ -103,6 +131,7 @@ impl Resource<'_> {
             | Self::Kafka
             | Self::KafkaStatistics
             | Self::Metrics
+            | Self::Dashboard
             | Self::OpenApi
             | Self::Docs(_)
             | Self::ProblemPage(_) => READ,
@@ -116,13 +145,38 @@ where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     let (head, body) = request.into_parts();
-    let correlation = Correlation::of(&head.headers);
+    let mut correlation = Correlation::of(&head.headers);
+    let span = traced(service, &head, &mut correlation);
     let answered = caught(answer(service, &head, body, &correlation), &correlation).await;
-    let mut response = answered.unwrap_or_else(|problem| problem.response(&correlation.id));
+    let mut response = answered.unwrap_or_else(|problem| {
+        log_cause(&problem, &correlation);
+        problem.response(&correlation.id)
+    });
     log(&head, &response, &correlation);
     service.metrics.responded(response.status());
+    if let Some(span) = span {
+        span.end(&Answered {
+            method: &head.method,
+            route: find(head.uri.path()).map(|resource| resource.route()),
+            path: head.uri.path(),
+            correlation_id: correlation.id.as_str(),
+            status: response.status(),
+        });
+    }
     response.headers_mut().insert(X_CORRELATION_ID, correlation.header);
     response
+}
+
+/// Begins the span of a request for wallets, when it is traced; its events then carry that span. What is asked of the
+/// service itself, by probes every few seconds, is not traced.
+fn traced(service: &Service, head: &Parts, correlation: &mut Correlation) -> Option<RequestSpan> {
+    let path = head.uri.path();
+    if !path.starts_with("/wallets") && path != "/batch" {
+        return None;
+    }
+    let span = service.telemetry.request(correlation.trace_parent.as_ref())?;
+    correlation.trace_parent = span.trace_parent().or(correlation.trace_parent.take());
+    Some(span)
 }
 
 async fn answer<B>(
@@ -161,6 +215,7 @@ where
         Resource::Kafka => Ok(Box::pin(kafka::health(service)).await),
         Resource::KafkaStatistics => Box::pin(kafka::statistics(service)).await,
         Resource::Metrics => Ok(Box::pin(health::metrics(service)).await),
+        Resource::Dashboard => Ok(dashboard::page()),
         Resource::Root => Ok(documentation::root()),
         Resource::OpenApi => Ok(documentation::openapi()),
         Resource::Docs(file) => documentation::page(file),
@@ -219,6 +274,13 @@ fn panicked(panic: &(dyn Any + Send), correlation: &Correlation) -> Problem {
     Problem::new(Code::InternalError, "a defect of the service; its log has the correlation id")
 }
 
+/// Says what stands behind a problem: nobody who reads or asks on the way has the request's correlation id.
+fn log_cause(problem: &Problem, correlation: &Correlation) {
+    if let Some(cause) = problem.cause() {
+        tracing::error!(correlation_id = correlation.id.as_str(), error = cause.error, "{}", cause.trouble);
+    }
+}
+
 fn log(head: &Parts, response: &Response<Body>, correlation: &Correlation) {
     let (status, correlation_id) = (response.status().as_u16(), correlation.id.as_str());
     if status >= 500 {
@@ -255,6 +317,7 @@ mod tests {
             ("/wallets/w:1/transfer", Some(Resource::Move(Movement::Transfer, id()))),
             ("/wallets/w:1/transactions", Some(Resource::Transactions(id()))),
             ("/wallets/w:1/events", Some(Resource::Events(id()))),
+            ("/dashboard", Some(Resource::Dashboard)),
             ("/docs/index.css", Some(Resource::Docs("index.css"))),
             ("/problems/not-found", Some(Resource::ProblemPage("not-found"))),
             ("/wallets/", None),

@@ -12,6 +12,7 @@ use crate::database::Queries;
 use crate::driver::{Engine, Gauges, PipelineControl};
 use crate::log::Log;
 use crate::production::Servers;
+use crate::telemetry::Telemetry;
 
 /// What a service is put together from.
 pub struct Parts {
@@ -27,6 +28,8 @@ pub struct Parts {
     pub queries: Queries,
     /// Kafka and Redis, when there are some.
     pub servers: Option<Servers>,
+    /// The traces.
+    pub telemetry: Telemetry,
     /// As loaded.
     pub config: Arc<Config>,
 }
@@ -37,6 +40,7 @@ pub struct Service {
     pub(super) log: Log,
     pub(super) queries: Queries,
     pub(super) servers: Option<Servers>,
+    pub(super) telemetry: Telemetry,
     pub(super) config: Arc<Config>,
     pub(super) metrics: Metrics,
     pub(super) gauges: Arc<Gauges>,
@@ -49,12 +53,13 @@ impl Service {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { engine, gauges, pipeline, log, queries, servers, config } = parts;
+        let Parts { engine, gauges, pipeline, log, queries, servers, telemetry, config } = parts;
         Self {
             engine,
             log,
             queries,
             servers,
+            telemetry,
             config,
             metrics: Metrics::new(),
             gauges,
@@ -90,6 +95,7 @@ impl Service {
     /// Takes over the figures of the core's thread and the pipeline; due every second.
     pub(super) fn observe(&self) {
         self.metrics.observe(&self.gauges.look(), &self.pipeline.status(), self.uptime_seconds());
+        self.metrics.spans_lost.absolute(self.telemetry.spans_lost());
     }
 
     /// From now on `/health/ready` says no, so that nobody sends more.

@@ -5,6 +5,7 @@
 
 mod batches;
 mod connections;
+mod dashboard;
 mod flight;
 mod harness;
 mod idempotency;
@@ -13,4 +14,5 @@ mod reads;
 #[path = "../services/replayed.rs"]
 mod replayed;
 mod service;
+mod tracing;
 mod writes;
