@@ -50,11 +50,23 @@ fn several_instances_over_faulty_servers_keep_every_invariant() {
         Mark::LeaderChanged,
         Mark::KeyReplayed,
         Mark::CompletedTwice,
+        Mark::CommandRepeated,
+        Mark::BadLink,
+        Mark::SlowTurn,
+        Mark::SubscriptionResumed,
     ];
     assert_reached(&runs(Topology::Production), &wanted);
 }
 
 #[test]
 fn one_process_over_a_faulty_disk_keeps_every_invariant() {
-    assert_reached(&runs(Topology::Embedded), &[Mark::TornTailCut, Mark::PowerCutInWrite, Mark::DatabaseRolledBack]);
+    let wanted = [
+        Mark::TornTailCut,
+        Mark::PowerCutInWrite,
+        Mark::DatabaseRolledBack,
+        Mark::SlowDisk,
+        Mark::DiskFull,
+        Mark::RotReported,
+    ];
+    assert_reached(&runs(Topology::Embedded), &wanted);
 }

@@ -208,8 +208,8 @@ pub enum Fault {
         /// How long.
         for_ms: u64,
     },
-    /// An embedded instance dies, and while it is away a bit of what its journal wrote long ago turns over; in the end an
-    /// operator restores it.
+    /// An embedded instance dies, and while it is away a bit of what its journal wrote long ago turns over; in the end
+    /// an operator restores it.
     Rot {
         /// Where in the older part of the journal, in a million.
         at_ppm: u32,

@@ -168,10 +168,8 @@ impl Client {
             None => Outcome::Unknown,
         };
         // A proxy has sent it twice: that one of the two did nothing says nothing of the other.
-        let outcome = match outcome {
-            Outcome::NotDone(_) if world.resubmitted.contains(&attempt) => Outcome::Unknown,
-            outcome => outcome,
-        };
+        let says_nothing = matches!(outcome, Outcome::NotDone(_)) && world.resubmitted.contains(&attempt);
+        let outcome = if says_nothing { Outcome::Unknown } else { outcome };
         for shown in outcome.shown() {
             let seen = self.seen.entry(shown.wallet.clone()).or_default();
             *seen = shown.version.max(*seen);
