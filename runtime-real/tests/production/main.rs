@@ -176,8 +176,10 @@ fn go_on_without_redis(system: &mut System, deadline: Instant) {
     assert_eq!(figure(&mut client, r#"dependency_up{name="redis"}"#), 1.0);
     let failures = figure(&mut client, "lease_failures_total");
     system.kill(Server::Redis);
-    let written = client.post("/wallets/alice/credit", "without-redis", "contract", br#"{"amount":"1"}"#).unwrap();
-    assert_eq!(written.status, 200, "{:?}", written.json());
+    // A wallet of which nobody has a lease yet.
+    let carol = br#"{"walletId":"carol","ownerId":"c"}"#;
+    let written = client.post("/wallets", "without-redis", "contract", carol).unwrap();
+    assert_eq!(written.status, 201, "{:?}", written.json());
     let health = client.get("/health").unwrap();
     assert_eq!((health.status, health.json()["status"].as_str()), (200, Some("degraded")), "{:?}", health.json());
     let dependencies = health.json()["dependencies"].as_array().unwrap().clone();
