@@ -18,8 +18,8 @@ use crate::protocol::session::{
     ACTUAL_DELETED, ACTUAL_NO_STREAM, ACTUAL_TOMBSTONED, EXPECTED_ANY, EXPECTED_EXISTS, EXPECTED_NO_STREAM,
 };
 
-/// Most bytes of violations in one answer. They travel in a trailer, and clients refuse trailers above some kilobytes: an
-/// answer that says all would not be read, and the outcome would seem unknown.
+/// Most bytes of violations in one answer. They travel in a trailer, and clients refuse trailers above some kilobytes:
+/// an answer that says all would not be read, and the outcome would seem unknown.
 const VIOLATIONS_BYTES_MAX: usize = 3 << 10;
 /// Trailer beside `maximum-append-size-exceeded`: how much is possible.
 const MAXIMUM_APPEND_SIZE: &str = "maximum-append-size";

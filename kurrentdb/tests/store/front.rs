@@ -7,12 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
-use tonic::transport::{Channel, Endpoint, Identity, Server, ServerTlsConfig};
+use tonic::transport::{Channel, Endpoint, Server};
 
 /// Why a call is refused; nothing when it is passed on.
 type Judge = dyn Fn(&http::Request<Body>) -> Option<Status> + Send + Sync;
@@ -30,29 +34,53 @@ impl Drop for Front {
 }
 
 impl Front {
-    /// With an identity, connections are encrypted.
+    /// With an acceptor, connections are encrypted.
     pub(crate) async fn before(
         server: SocketAddr,
-        identity: Option<Identity>,
+        acceptor: Option<TlsAcceptor>,
         judge: impl Fn(&http::Request<Body>) -> Option<Status> + Send + Sync + 'static,
     ) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let calls = Arc::new(AtomicUsize::new(0));
         let endpoint = Endpoint::from_shared(format!("http://{server}")).expect("an endpoint").tcp_nodelay(true);
         let passing = Passing { to: endpoint.connect_lazy(), judge: Arc::new(judge), calls: Arc::clone(&calls) };
-        let mut builder = Server::builder();
-        if let Some(identity) = identity {
-            builder = builder.tls_config(ServerTlsConfig::new().identity(identity)).expect("an identity");
-        }
-        let serving = builder.serve_with_incoming(passing, TcpListenerStream::new(listener));
-        let task = tokio::spawn(async move { serving.await.expect("it serves") });
+        let task = tokio::spawn(async move {
+            let served = match acceptor {
+                None => Server::builder().serve_with_incoming(passing, TcpListenerStream::new(listener)).await,
+                Some(acceptor) => {
+                    let (accepted, connections) = mpsc::channel(16);
+                    let serving = Server::builder().serve_with_incoming(passing, ReceiverStream::new(connections));
+                    tokio::join!(encrypt(listener, acceptor, accepted), serving).1
+                }
+            };
+            served.expect("it serves");
+        });
         Self { port, calls, task }
     }
 
     /// How many calls came, refused ones too.
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::Acquire)
+    }
+}
+
+/// Gives the connections whose other side believes who this is.
+async fn encrypt(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    accepted: mpsc::Sender<std::io::Result<TlsStream<TcpStream>>>,
+) {
+    // They end with this task.
+    let mut handshakes = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let (acceptor, accepted) = (acceptor.clone(), accepted.clone());
+        handshakes.spawn(async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                // A server that has ended needs no connection.
+                let _ = accepted.send(Ok(stream)).await;
+            }
+        });
     }
 }
 

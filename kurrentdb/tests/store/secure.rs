@@ -1,14 +1,18 @@
 //! Encrypted connections and passwords, as the connection string asks for them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http;
-use tonic::transport::Identity;
 use wallex_contracts::ledger::Ledger;
 use wallex_core::effect::Append;
 use wallex_kurrentdb::client::{ConnectError, ConnectionString};
@@ -39,12 +43,18 @@ impl Authority {
         Self { certificate, issuer: Issuer::new(params, key) }
     }
 
-    fn identity(&self) -> Identity {
+    /// Proves to be `localhost` and speaks HTTP/2.
+    fn acceptor(&self) -> TlsAcceptor {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
         params.distinguished_name.push(DnType::CommonName, "the event store");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        Identity::from_pem(certificate.pem(), key.serialize_pem())
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").der().clone();
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let config = config.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();
+        let mut config = config.with_single_cert(vec![certificate], key).expect("a certificate with its key");
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
     }
 }
 
@@ -61,7 +71,7 @@ impl World {
         let directory = tempfile::tempdir().expect("a directory");
         let server = serve("127.0.0.1:0", &directory.path().join("log")).await;
         let authority = Authority::new("the authority");
-        let front = Front::before(server.address(), Some(authority.identity()), unauthenticated).await;
+        let front = Front::before(server.address(), Some(authority.acceptor()), unauthenticated).await;
         Self { front, authority, directory, _server: server }
     }
 
