@@ -186,8 +186,8 @@ pub fn overdue(out: &mut impl std::io::Write, overdue: &[(Scene, Mark)]) -> std:
     }
     writeln!(
         out,
-        "No run failed, but so many runs should have been in these situations (runtime-sim/src/expected.rs). Either a\n\
-         change has made them impossible, and they belong into a list there, or the simulator does not reach them any more."
+        "No run failed, but so many runs should have been in these situations. Either a change has made them impossible,\n\
+         and they belong into a list in runtime-sim/src/expected.rs, or the simulator does not reach them any more."
     )
 }
 

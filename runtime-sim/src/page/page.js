@@ -127,7 +127,7 @@ function drawFlights(c, x, y, first, end, alpha, many, scale) {
     c.beginPath(); c.moveTo(x0, y0); c.lineTo(x1, y1); c.stroke(); c.setLineDash([]);
     if (flight.lost) { if (many <= 4000) cross(c, x1, y1, 3.5); }
     else if (many <= 1500) arrow(c, x0, y0, x1, y1);
-    if (many <= 90 && !flight.lost) label(c, data.names[b[NAME]], x0 + (x1 - x0) * PARTS[f % 3], y0 + (y1 - y0) * PARTS[f % 3]);
+    if (many <= 160 && !flight.lost) label(c, data.names[b[NAME]], x0 + (x1 - x0) * PARTS[f % 3], y0 + (y1 - y0) * PARTS[f % 3]);
   }
   c.globalAlpha = 1;
 }
@@ -226,7 +226,7 @@ function side() {
   for (let i = 0; i <= state.cursor; i++) for (const [wallet, version, balance] of records[i][STATES]) now.set(wallet, [version, balance, i]);
   const table = element("table", undefined, wallets), head = element("tr", undefined, table);
   element("th", "wallet", head); element("th", "version", head, "number"); element("th", "balance", head, "number");
-  [...now.entries()].filter(([wallet]) => state.wallet < 0 || wallet === state.wallet).sort((a, b) => b[1][2] - a[1][2]).slice(0, 24).forEach(([wallet, [version, balance]]) => {
+  [...now.entries()].filter(([wallet]) => state.wallet < 0 || wallet === state.wallet).sort((a, b) => b[1][2] - a[1][2]).slice(0, 10).forEach(([wallet, [version, balance]]) => {
     const row = element("tr", undefined, table);
     element("td", data.wallets[wallet], row); element("td", version, row, "number"); element("td", (balance / 100).toFixed(2), row, "number");
   });

@@ -67,6 +67,10 @@ impl Shrinkable for Plan {
         let options = &self.options;
         let quiet = crate::plan::Options { loss_ppm: 0, duplicates_ppm: 0, ..options.clone() };
         offer(Self { options: quiet, ..self.clone() });
+        let lonely = crate::plan::Options { instances: options.instances.min(1), ..options.clone() };
+        offer(Self { options: lonely, ..self.clone() });
+        let fewer = crate::plan::Options { instances: options.instances.min(2), ..options.clone() };
+        offer(Self { options: fewer, ..self.clone() });
         let mut sooner = self.clone();
         sooner.clients.iter_mut().flatten().for_each(|step| step.after_ms /= 2);
         sooner.faults.iter_mut().for_each(|fault| fault.at_ms /= 2);
