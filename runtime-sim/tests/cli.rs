@@ -7,9 +7,9 @@ use wallex_sim::plan::{Plan, Preset, Topology, generate};
 
 fn sim(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let simulator = env!("CARGO_BIN_EXE_wallex-sim");
-    let Output { status, stdout, .. } =
-        Command::new(simulator).args(arguments).current_dir(directory).output().unwrap();
-    (status.code(), String::from_utf8(stdout).unwrap())
+    let output = Command::new(simulator).args(arguments).current_dir(directory).output();
+    let Output { status, stdout, .. } = output.expect("the simulator was built");
+    (status.code(), String::from_utf8_lossy(&stdout).into_owned())
 }
 
 /// A plan that crashes: clients ask instances of which there are none.

@@ -10,7 +10,7 @@ const COMMANDS: usize = 200;
 /// Four seeds in a row have both presets on both topologies.
 fn plan(seed: u64) -> Plan {
     let topology = if seed.is_multiple_of(2) { Topology::Production } else { Topology::Embedded };
-    let preset = if seed / 2 % 2 == 0 { Preset::Default } else { Preset::Storm };
+    let preset = if (seed / 2).is_multiple_of(2) { Preset::Default } else { Preset::Storm };
     generate(seed, preset, topology, COMMANDS)
 }
 

@@ -10,7 +10,7 @@ use wallex_sim::world::{Ending, run};
 
 fn plans() -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
-    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(directory).expect("the plans lie there").filter_map(|entry| Some(entry.ok()?.path()));
     let mut plans: Vec<PathBuf> =
         files.filter(|path| path.extension().is_some_and(|ending| ending == "json")).collect();
     plans.sort();
