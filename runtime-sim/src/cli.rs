@@ -106,7 +106,7 @@ enum Verb {
         /// Go on after a failure
         #[arg(long)]
         keep_going: bool,
-        /// Run every so many seeds one twice, and compare the traces; 0 for none
+        /// Of every so many seeds run one twice, and compare the traces; 0 for none
         #[arg(long, default_value_t = 64)]
         repeat_every: u64,
         /// Where the plan of a failure goes, and the trace of the first one

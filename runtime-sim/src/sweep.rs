@@ -28,7 +28,7 @@ pub struct Sweep {
     pub limit: Option<Duration>,
     /// Whether to go on after a failure.
     pub keep_going: bool,
-    /// Every so many seeds one is run twice, and must leave the same trace (INV-13); 0 for none.
+    /// Of every so many seeds one is run twice, and must leave the same trace (INV-13); 0 for none.
     pub repeat_every: u64,
 }
 
@@ -86,6 +86,12 @@ impl Sweep {
         generate(seed, preset, topology, self.commands)
     }
 
+    /// Whether a seed is run twice. It is another place in every stretch: presets and topologies come in turn.
+    fn repeats(&self, seed: u64) -> bool {
+        let every = self.repeat_every;
+        every > 0 && seed % every == seed / every % every
+    }
+
     /// Runs them. `progress` is told after every run: the runs so far and the failures.
     pub fn run(&self, progress: impl Fn(u64, usize) + Sync) -> Swept {
         self.run_with(|plan| world::run(plan, false), progress)
@@ -107,8 +113,7 @@ impl Sweep {
                         }
                         let plan = self.plan(seed);
                         let outcome = run(&plan);
-                        let twice = self.repeat_every > 0 && seed.is_multiple_of(self.repeat_every);
-                        let again = twice.then(|| run(&plan).trace_hash);
+                        let again = self.repeats(seed).then(|| run(&plan).trace_hash);
                         let mut swept = swept.lock().unwrap_or_else(PoisonError::into_inner);
                         let failed = swept.add(plan, outcome, again);
                         progress(swept.runs, swept.failures.len());
@@ -192,11 +197,20 @@ mod tests {
     }
 
     #[test]
-    fn every_fourth_run_is_run_twice_and_leaves_the_same_trace() {
-        let swept = sweep(1..=8).run(|_, _| {});
-        assert_eq!((swept.runs, swept.repeated, swept.failures.len()), (8, 2, 0));
+    fn one_of_four_runs_is_run_twice_and_leaves_the_same_trace() {
+        let swept = sweep(4..=15).run(|_, _| {});
+        assert_eq!((swept.runs, swept.repeated, swept.failures.len()), (12, 3, 0));
         assert!(swept.is_deterministic());
-        assert_eq!(swept.scenes.values().map(|reached| reached.runs).sum::<u64>(), 8);
+        assert_eq!(swept.scenes.values().map(|reached| reached.runs).sum::<u64>(), 12);
+    }
+
+    #[test]
+    fn what_is_run_twice_is_of_every_scene() {
+        let sweep = Sweep { repeat_every: 64, ..sweep(0..=1_000) };
+        let twice: Vec<Plan> = (0..1_024).filter(|seed| sweep.repeats(*seed)).map(|seed| sweep.plan(seed)).collect();
+        assert_eq!(twice.len(), 1_024 / 64);
+        let scenes: std::collections::BTreeSet<Scene> = twice.iter().map(|plan| (plan.preset, plan.topology)).collect();
+        assert_eq!(scenes.len(), 6);
     }
 
     #[test]
@@ -207,10 +221,10 @@ mod tests {
             let seed = plan.seed + runs.fetch_add(1, Ordering::Relaxed);
             world::run(&Plan { seed, ..plan.clone() }, false)
         };
-        let swept = sweep(4..=4).run_with(unsteady, |_, _| {});
+        let swept = sweep(5..=5).run_with(unsteady, |_, _| {});
         assert!(!swept.is_deterministic());
         let [failed] = &swept.failures[..] else { panic!("{} failures", swept.failures.len()) };
-        assert_eq!((failed.plan.seed, failed.outcome.ending()), (4, Ending::Passed));
+        assert_eq!((failed.plan.seed, failed.outcome.ending()), (5, Ending::Passed));
         assert_ne!(failed.again.as_ref(), Some(&failed.outcome.trace_hash));
     }
 
