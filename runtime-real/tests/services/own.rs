@@ -30,7 +30,7 @@ pub(crate) struct Ports {
 impl OwnServer {
     /// Installs, starts, and waits until it answers.
     pub(crate) fn start(name: &'static str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().expect("a temporary directory");
         let [port, controller, proxied, proxy] = free_ports();
         let server = Self { name, directory, ports: Ports { port, controller, proxied, proxy } };
         server.run(&["up", name]);
