@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::currency::Currency;
 use crate::id::{OwnerId, Version};
 use crate::money::{Amount, Money};
-use crate::node::Node;
+use crate::node_twin::Twin as Node;
 use crate::wallet::{Create, Credit, Debit, Operation, Rejection, Transfer, Wallet};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
