@@ -107,6 +107,9 @@ impl RedisLeases {
     /// When the address is none.
     pub fn new(url: &str, prefix: &str) -> Result<Self, RedisError> {
         let scripts = Scripts { take: Script::new(TAKE), give_back: Script::new(GIVE_BACK) };
+        // The client encrypts with what the process has chosen, and panics when several could be meant and none is. One that
+        // was chosen before stays.
+        let _chosen = rustls::crypto::ring::default_provider().install_default();
         Ok(Self {
             client: Client::open(url)?,
             prefix: Arc::from(prefix),
