@@ -47,7 +47,7 @@ measure_scale() {
     awk -v wallets="$SCALE_WALLETS" -v events="$SCALE_EVENTS" -v bytes="$(du -sb "$data/journal" | cut -f1)" \
         -v start="$with_snapshot" -v without="$without" -v resident="$resident" \
         -v drained="$((behind - left))" -v took="$drain" -v whole="$whole" -v resident_whole="$resident_whole" 'BEGIN {
-        printf "{\"subject\":\"scale\",\"wallets\":%d,\"events\":%d,\"journal_bytes\":%d,\"start_s\":%.3f," \
+        printf "{\"subject\":\"scale\",\"wallets\":%d,\"events\":%d,\"journal_bytes\":%.0f,\"start_s\":%.3f," \
             "\"start_without_snapshot_s\":%.3f,\"resident_mib\":%.0f,\"drained_per_second\":%.0f," \
             "\"start_whole_s\":%.3f,\"resident_whole_mib\":%.0f}\n",
             wallets, events, bytes, start, without, resident, drained / took, whole, resident_whole
