@@ -13,14 +13,14 @@ use wallex_core::mutant::{self, Mutant};
 
 use crate::block::{Block, WALLET_STREAM, Write};
 use crate::error::{Damage, During, JournalError};
-use crate::frame::{FRAME_HEADER_BYTES, Frame, Invalid};
+use crate::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, Invalid};
 use crate::heads::Heads;
 use crate::keys::{KeyEntry, Keys};
 use crate::segment::{Content, UNFINISHED, read_header, segment_name, segment_numbers, write_zeros};
 use crate::shared::{Cursor, Place, Shared};
 use crate::snapshot::{SnapshotReader, snapshot_names};
 use crate::stage::Stage;
-use crate::storage::{Access, File, LockError, Storage};
+use crate::storage::{Access, File, LockError, Storage, read_full};
 use crate::tail::Tail;
 use crate::torn::{Ending, ending};
 use crate::walk::{Stop, walk};
@@ -294,15 +294,28 @@ pub(crate) fn clean_end<S: Storage>(shared: &Shared<S>, stop: &Stop) -> Result<(
     let length = file.length().during("measure", &name)?;
     let invalid = stop.invalid.unwrap_or(Invalid::Blank);
     match ending(&file, (offset, length), chain, invalid).during("read", &name)? {
-        Ending::Clean => Ok((file, None)),
+        Ending::Clean => {
+            make_durable(&file, offset).during("write", &name)?;
+            Ok((file, None))
+        }
         Ending::Torn { bytes } if mutant::on(Mutant::TornTailTrusted) => {
             Ok((file, Some(Torn { segment: name, offset, bytes })))
         }
         Ending::Torn { bytes } => {
             write_zeros(&file, offset, offset + bytes).during("cut", &name)?;
-            file.sync_data().during("sync", &name)?;
+            make_durable(&file, offset).during("sync", &name)?;
             Ok((file, Some(Torn { segment: name, offset, bytes })))
         }
         Ending::Damaged(reason) => Err(JournalError::damaged(name, offset, reason)),
     }
+}
+
+/// Writes the last frame once more, and syncs it. When its sync failed in an earlier life, the system may have what was
+/// written in memory alone and count it as clean: it is read as if it were there, and no later sync would save it.
+fn make_durable(file: &impl File, end: u64) -> std::io::Result<()> {
+    let start = end.saturating_sub(FRAME_BYTES_MAX as u64);
+    let mut bytes = vec![0; usize::try_from(end - start).unwrap_or_default()];
+    let read = read_full(file, &mut bytes, start)?;
+    file.write_at(&bytes[..read], start)?;
+    file.sync_data()
 }

@@ -79,6 +79,11 @@ fn a_transfer_is_refused_on_what_held_of_both_wallets_at_one_moment() {
 }
 
 #[test]
+fn what_a_failed_sync_left_in_memory_alone_is_written_again_before_it_is_built_upon() {
+    assert_passes_with(MANY_COMMANDS, 100_428, Preset::Storm, Topology::Embedded);
+}
+
+#[test]
 fn a_batch_that_is_taken_over_names_the_wallet_that_was_missing_first() {
     assert_passes_with(MANY_COMMANDS, 112_080, Preset::Storm, Topology::Production);
 }
