@@ -310,8 +310,9 @@ pub(crate) fn clean_end<S: Storage>(shared: &Shared<S>, stop: &Stop) -> Result<(
     }
 }
 
-/// Writes the last frame once more, and syncs it. When its sync failed in an earlier life, the system may have what was
-/// written in memory alone and count it as clean: it is read as if it were there, and no later sync would save it.
+/// Writes the end of a segment once more, as much as a frame can have, and syncs it. When the last frame's sync failed in an
+/// earlier life, the system may hold it in memory alone and count it as clean: it is read as if it were there, and no later
+/// sync would save it. What was there already is written over with the same bytes.
 fn make_durable(file: &impl File, end: u64) -> std::io::Result<()> {
     let start = end.saturating_sub(FRAME_BYTES_MAX as u64);
     let mut bytes = vec![0; usize::try_from(end - start).unwrap_or_default()];
