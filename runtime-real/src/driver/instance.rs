@@ -5,13 +5,11 @@
 //! group grows with the load. What ports the effects reach is left to [`Perform`].
 
 use std::io;
-use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use wallex_core::effect::{Completion, Effect, Input};
 use wallex_core::id::Position;
 use wallex_core::node::PipelineStatus;
@@ -20,9 +18,10 @@ use wallex_recording::RecordedNode;
 use super::engine::{Engine, Job};
 use super::gauges::{Ending, Gauges, Shown};
 use super::pipeline::{Order, PipelineControl};
+use super::now;
 use super::requests::Requests;
-use super::{notes, now};
-use crate::telemetry::{EffectSpans, Telemetry};
+use super::tasks::{Ended, Perform, Tasks};
+use crate::telemetry::Telemetry;
 
 /// Jobs and completions taken in one turn, at most.
 const TAKEN_PER_TURN_MAX: usize = 8_192;
@@ -30,12 +29,6 @@ const TAKEN_PER_TURN_MAX: usize = 8_192;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often a draining instance looks whether it is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
-
-/// What effects are performed against.
-pub trait Perform: Send + 'static {
-    /// Performs an effect and gives its completion; nothing when the effect needs none.
-    fn perform(&self, effect: Effect) -> impl Future<Output = Option<Input>>;
-}
 
 /// What reaches the instance by itself.
 pub struct Hints {
@@ -73,9 +66,7 @@ impl Instance {
             let _ending = Ending::of(&gauges);
             let driver = Driver {
                 node,
-                ports: Rc::new(ports),
-                spans: Rc::new(EffectSpans::new(telemetry)),
-                running: JoinSet::new(),
+                tasks: Tasks::new(ports, telemetry),
                 requests: Requests::default(),
                 jobs,
                 orders: incoming,
@@ -112,9 +103,7 @@ impl Instance {
 
 struct Driver<P> {
     node: RecordedNode,
-    ports: Rc<P>,
-    spans: Rc<EffectSpans>,
-    running: JoinSet<Option<Input>>,
+    tasks: Tasks<P>,
     requests: Requests,
     jobs: mpsc::UnboundedReceiver<Job>,
     orders: mpsc::UnboundedReceiver<Order>,
@@ -127,6 +116,7 @@ struct Driver<P> {
 /// What the thread waits for.
 enum Happened {
     Job(Job),
+    Ended(Ended),
     Input(Input),
     Ordered(Order),
     TimePassed,
@@ -145,7 +135,7 @@ impl<P: Perform> Driver<P> {
             self.take(happened);
             self.take_what_is_there();
         }
-        while self.running.join_next().await.is_some() {}
+        self.tasks.finish().await;
     }
 
     async fn wait(&mut self) -> Happened {
@@ -154,7 +144,7 @@ impl<P: Perform> Driver<P> {
         tokio::select! {
             biased;
             Some(order) = self.orders.recv() => Happened::Ordered(order),
-            Some(done) = self.running.join_next(), if !self.running.is_empty() => completed(done),
+            ended = self.tasks.next() => Happened::Ended(ended),
             Some(job) = self.jobs.recv() => Happened::Job(job),
             Some(input) = self.hints.broker.recv() => Happened::Input(input),
             Ok(()) = self.hints.appended.changed() => {
@@ -173,7 +163,7 @@ impl<P: Perform> Driver<P> {
                     self.node.handle(now, Input::Drain);
                 }
             }
-            Happened::Input(input) => {
+            Happened::Input(input) | Happened::Ended(Ended(Some(input))) => {
                 if let Input::Appended(_, completion) = &input {
                     self.gauges.note_append(reason_of(completion));
                 }
@@ -185,7 +175,7 @@ impl<P: Perform> Driver<P> {
             Happened::Ordered(Order::Stop) => {
                 self.draining.get_or_insert_with(Instant::now);
             }
-            Happened::TimePassed => self.node.handle_timeout(now()),
+            Happened::Ended(Ended(None)) | Happened::TimePassed => self.node.handle_timeout(now()),
         }
     }
 
@@ -194,8 +184,8 @@ impl<P: Perform> Driver<P> {
         for _ in 0..TAKEN_PER_TURN_MAX {
             if let Ok(job) = self.jobs.try_recv() {
                 self.take(Happened::Job(job));
-            } else if let Some(done) = self.running.try_join_next() {
-                self.take(completed(done));
+            } else if let Some(ended) = self.tasks.try_next() {
+                self.take(Happened::Ended(ended));
             } else {
                 return;
             }
@@ -206,16 +196,9 @@ impl<P: Perform> Driver<P> {
         while let Some(effect) = self.node.poll_effect() {
             if let Effect::Reply { request, answer } = effect {
                 self.requests.reply(request, answer);
-                continue;
+            } else {
+                self.tasks.start(effect);
             }
-            notes::dead_letters(&effect);
-            let (ports, spans) = (Rc::clone(&self.ports), Rc::clone(&self.spans));
-            let begun = spans.begin(&effect);
-            self.running.spawn_local(async move {
-                let completion = ports.perform(effect).await;
-                spans.end(begun, completion.as_ref());
-                completion
-            });
         }
     }
 
@@ -245,16 +228,5 @@ fn reason_of(completion: &Completion<()>) -> Option<&str> {
         Completion::Done(()) | Completion::Conflict => None,
         Completion::Failed(failure) => Some(&failure.reason),
         Completion::Unknown => Some("the event store gave no answer"),
-    }
-}
-
-fn completed(done: Result<Option<Input>, tokio::task::JoinError>) -> Happened {
-    match done {
-        Ok(Some(input)) => Happened::Input(input),
-        Ok(None) => Happened::TimePassed,
-        Err(error) => {
-            tracing::error!(%error, "an effect has panicked; its outcome is unknown");
-            Happened::TimePassed
-        }
     }
 }

@@ -13,12 +13,14 @@ mod notes;
 mod pipeline;
 mod replies;
 mod requests;
+mod tasks;
 
 pub use commands::CommandThread;
 pub use engine::Engine;
 pub use gauges::{Gauges, Shown};
-pub use instance::{Hints, Instance, Perform};
+pub use instance::{Hints, Instance};
 pub use pipeline::{Pipeline, PipelineControl};
+pub use tasks::Perform;
 pub use wallex_recording::{Limits, RecordedNode};
 
 use std::sync::LazyLock;

@@ -4,13 +4,11 @@
 //! them as a task. The machines have one effect at a time each, so at most four run at once.
 
 use std::io;
-use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use wallex_core::effect::{Completion, Effect, Failure, FailureKind, Input};
 use wallex_core::id::{Position, WalletId};
 use wallex_core::limits::PARTITIONS;
@@ -19,11 +17,12 @@ use wallex_core::projector::Consumer;
 use wallex_journal::{OsStorage, Reader};
 use wallex_recording::RecordedNode;
 
-use super::{notes, now};
+use super::now;
+use super::tasks::{Ended, Perform, Tasks};
 use crate::broker::Broker;
 use crate::database::Database;
 use crate::priority;
-use crate::telemetry::{EffectSpans, Telemetry};
+use crate::telemetry::Telemetry;
 
 /// An order from outside.
 #[derive(Debug)]
@@ -81,13 +80,12 @@ impl Pipeline {
         let (orders, incoming) = mpsc::unbounded_channel();
         let status = Arc::new(Mutex::new(PipelineStatus::default()));
         let control = PipelineControl::new(orders, Arc::clone(&status));
+        let published = broker.published();
         let ports = Ports { log, database, broker };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new().name("wallex-pipeline".to_owned()).spawn(move || {
             priority::step_back();
-            let ports = Rc::new(ports);
-            let spans = Rc::new(EffectSpans::new(telemetry));
-            let driver = Driver { node, ports, spans, running: JoinSet::new(), status };
+            let driver = Driver { node, tasks: Tasks::new(ports, telemetry), published, status };
             tokio::task::LocalSet::new().block_on(&runtime, driver.run(incoming, appended, projectors));
         })?;
         Ok(Self { thread, control })
@@ -117,14 +115,15 @@ struct Ports {
 
 struct Driver {
     node: RecordedNode,
-    ports: Rc<Ports>,
-    spans: Rc<EffectSpans>,
-    running: JoinSet<Option<Input>>,
+    tasks: Tasks<Ports>,
+    /// Told by the broker whenever it has more messages.
+    published: watch::Receiver<Position>,
     status: Arc<Mutex<PipelineStatus>>,
 }
 
 /// What the thread waits for.
 enum Happened {
+    Ended(Ended),
     Input(Input),
     Published,
     TimePassed,
@@ -143,7 +142,6 @@ impl Driver {
                 self.node.handle(now(), Input::PartitionsAssigned(consumer, (0..PARTITIONS).collect()));
             }
         }
-        let mut published = self.ports.broker.published();
         loop {
             self.start_effects();
             *self.status.lock().unwrap_or_else(PoisonError::into_inner) = self.node.pipeline();
@@ -151,51 +149,37 @@ impl Driver {
             let happened = tokio::select! {
                 biased;
                 order = orders.recv() => Happened::Ordered(order.unwrap_or(Order::Stop)),
-                Some(done) = self.running.join_next(), if !self.running.is_empty() => match done {
-                    Ok(Some(input)) => Happened::Input(input),
-                    Ok(None) => Happened::TimePassed,
-                    Err(error) => {
-                        tracing::error!(%error, "an effect of the pipeline has panicked; its outcome is unknown");
-                        Happened::TimePassed
-                    }
-                },
-                Ok(()) = published.changed() => Happened::Published,
+                ended = self.tasks.next() => Happened::Ended(ended),
+                Ok(()) = self.published.changed() => Happened::Published,
                 // What is appended meanwhile is still news then.
                 Ok(()) = appended.changed(), if self.node.awaits_log() => Happened::Input(Input::LogAdvanced(*appended.borrow_and_update())),
                 () = tokio::time::sleep(wait) => Happened::TimePassed,
             };
             match happened {
-                Happened::Input(input) => self.node.handle(now(), input),
+                Happened::Input(input) | Happened::Ended(Ended(Some(input))) => self.node.handle(now(), input),
                 Happened::Published => {
                     for consumer in [Consumer::ReadModel, Consumer::Ledger] {
                         self.node.handle(now(), Input::MessagesAvailable(consumer));
                     }
                 }
-                Happened::TimePassed => self.node.handle_timeout(now()),
+                Happened::Ended(Ended(None)) | Happened::TimePassed => self.node.handle_timeout(now()),
                 Happened::Ordered(Order::Retry(consumer, wallet)) => {
                     self.node.handle(now(), Input::RetryHeld(consumer, wallet));
                 }
                 Happened::Ordered(Order::Stop) => break,
             }
         }
-        while self.running.join_next().await.is_some() {}
+        self.tasks.finish().await;
     }
 
     fn start_effects(&mut self) {
         while let Some(effect) = self.node.poll_effect() {
-            notes::dead_letters(&effect);
-            let (ports, spans) = (Rc::clone(&self.ports), Rc::clone(&self.spans));
-            let begun = spans.begin(&effect);
-            self.running.spawn_local(async move {
-                let completion = ports.perform(effect).await;
-                spans.end(begun, completion.as_ref());
-                completion
-            });
+            self.tasks.start(effect);
         }
     }
 }
 
-impl Ports {
+impl Perform for Ports {
     async fn perform(&self, effect: Effect) -> Option<Input> {
         if let Effect::ReadLog { effect, after, limit } = effect {
             return Some(Input::LogRead(effect, or_unavailable(self.log.read_all(after, limit))));
