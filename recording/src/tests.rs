@@ -68,6 +68,20 @@ fn entries(run: &Run) -> (Vec<Entry>, End) {
     (all, end.unwrap())
 }
 
+/// The commands that a recording shows, in order.
+fn submitted(entries: &[Entry]) -> Vec<&Input> {
+    let commands = entries.iter().filter_map(|entry| match &entry.frame {
+        Frame::Input(_, input @ Input::Submit(_)) => Some(input),
+        Frame::Begin(_)
+        | Frame::Input(..)
+        | Frame::Timeout(_)
+        | Frame::Polled { .. }
+        | Frame::Dropped(_)
+        | Frame::State(_) => None,
+    });
+    commands.collect()
+}
+
 #[test]
 fn what_goes_in_comes_out_in_order() {
     let parent = tempfile::tempdir().unwrap();
@@ -75,18 +89,7 @@ fn what_goes_in_comes_out_in_order() {
     assert!(run.is_whole());
     let (all, end) = entries(&run);
     assert_eq!(end, End::Complete);
-    let submitted: Vec<&Input> = all
-        .iter()
-        .filter_map(|entry| match &entry.frame {
-            Frame::Input(_, input @ Input::Submit(_)) => Some(input),
-            Frame::Begin(_)
-            | Frame::Input(..)
-            | Frame::Timeout(_)
-            | Frame::Polled { .. }
-            | Frame::Dropped(_)
-            | Frame::State(_) => None,
-        })
-        .collect();
+    let submitted = submitted(&all);
     assert_eq!(submitted.len(), 50);
     assert!(submitted.iter().enumerate().all(|(number, input)| **input == credit(number as u64)));
 }
@@ -102,16 +105,7 @@ fn the_ring_is_bounded_and_says_that_its_beginning_is_gone() {
     assert!(!run.is_whole());
     let (all, end) = entries(&run);
     assert_eq!(end, End::Complete);
-    let last = all.iter().rev().find_map(|entry| match &entry.frame {
-        Frame::Input(_, Input::Submit(request)) => Some(request.id),
-        Frame::Begin(_)
-        | Frame::Input(..)
-        | Frame::Timeout(_)
-        | Frame::Polled { .. }
-        | Frame::Dropped(_)
-        | Frame::State(_) => None,
-    });
-    assert_eq!(last, Some(RequestId(399)));
+    assert_eq!(submitted(&all).last(), Some(&&credit(399)));
 }
 
 #[test]

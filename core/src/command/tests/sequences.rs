@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::*;
-use crate::command::{Answer, FinalAnswer, Success};
+use crate::command::{Answer, FinalAnswer, Idempotency, Success};
 use crate::config::Config;
 use crate::currency::Currency;
 use crate::effect::{Append, Effect, KeyRecord, Load, Reserve, StreamWrite};
 use crate::event::{Event, Fact, TransferLeg};
 use crate::id::{CommandId, CorrelationId, EffectId, OwnerId, RequestId, TransferId, Version};
+use crate::time::Timestamp;
 use crate::wallet::{Rejection, Wallet};
 
 const TAKEOVER_AFTER: Duration = Duration::from_secs(30);
@@ -55,6 +56,20 @@ fn command_id(world: &World) -> CommandId {
     CommandId::new(world.now, 3)
 }
 
+fn reserve(own: Idempotency, command_id: CommandId) -> Reserve {
+    Reserve { idempotency: own, command_id, dead_after: TAKEOVER_AFTER, kept_for: KEY_KEPT_FOR }
+}
+
+fn record(
+    own: Idempotency,
+    command_id: CommandId,
+    now: Timestamp,
+    held_by: Option<CommandId>,
+    answer: &FinalAnswer,
+) -> KeyRecord {
+    KeyRecord { idempotency: own, command_id, expires_at: now.plus(KEY_KEPT_FOR), held_by, answer: answer.clone() }
+}
+
 #[test]
 fn a_keyed_transfer_reserves_leases_loads_appends_replies_stores_its_answer_and_gives_the_leases_back() {
     let mut world = world();
@@ -96,18 +111,11 @@ fn a_keyed_transfer_reserves_leases_loads_appends_replies_stores_its_answer_and_
         outcome: Ok(Success::Transfer { transfer_id, from: after("a", "6"), to: after("b", "5") }),
         correlation_id: CorrelationId::parse("r3").unwrap(),
     };
-    let reserve = Reserve { idempotency: own, command_id: id, dead_after: TAKEOVER_AFTER, kept_for: KEY_KEPT_FOR };
-    let record = KeyRecord {
-        idempotency: own,
-        command_id: id,
-        expires_at: now.plus(KEY_KEPT_FOR),
-        held_by: None,
-        answer: answer.clone(),
-    };
+    let record = record(own, id, now, None, &answer);
     assert_eq!(
         effects,
         [
-            Effect::Reserve(EffectId(8), vec![reserve]),
+            Effect::Reserve(EffectId(8), vec![reserve(own, id)]),
             Effect::Lease { effect: EffectId(16), wallets: vec![wallet("a"), wallet("b")], until: now.plus(LEASE) },
             Effect::Load(
                 EffectId(24),
@@ -141,18 +149,11 @@ fn a_keyed_refusal_appends_nothing_and_is_answered_only_when_it_is_stored() {
         }),
         correlation_id: CorrelationId::parse("r3").unwrap(),
     };
-    let reserve = Reserve { idempotency: own, command_id: id, dead_after: TAKEOVER_AFTER, kept_for: KEY_KEPT_FOR };
-    let record = KeyRecord {
-        idempotency: own,
-        command_id: id,
-        expires_at: now.plus(KEY_KEPT_FOR),
-        held_by: Some(id),
-        answer: answer.clone(),
-    };
+    let record = record(own, id, now, Some(id), &answer);
     assert_eq!(
         effects,
         [
-            Effect::Reserve(EffectId(8), vec![reserve]),
+            Effect::Reserve(EffectId(8), vec![reserve(own, id)]),
             Effect::Lease { effect: EffectId(16), wallets: vec![wallet("a")], until: now.plus(LEASE) },
             Effect::Load(EffectId(24), vec![Load { wallet: wallet("a"), known: Version(0) }]),
             Effect::StoreAnswers(EffectId(32), vec![record]),
