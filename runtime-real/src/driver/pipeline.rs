@@ -14,7 +14,7 @@ use wallex_core::id::{Position, WalletId};
 use wallex_core::limits::PARTITIONS;
 use wallex_core::node::PipelineStatus;
 use wallex_core::projector::Consumer;
-use wallex_journal::{OsStorage, Reader};
+use wallex_journal::{JournalError, OsStorage, Reader};
 use wallex_recording::RecordedNode;
 
 use super::now;
@@ -182,13 +182,15 @@ impl Driver {
 impl Perform for Ports {
     async fn perform(&self, effect: Effect) -> Option<Input> {
         if let Effect::ReadLog { effect, after, limit } = effect {
-            return Some(Input::LogRead(effect, or_unavailable(self.log.read_all(after, limit))));
+            return Some(Input::LogRead(effect, self.read(move |log| log.read_all(after, limit)).await));
         }
         if let Effect::ReadStream { effect, wallet, from, to } = effect {
             let limit = usize::try_from(to.0.saturating_sub(from.0) + 1).unwrap_or(usize::MAX);
-            let stream = self.log.read_stream(&wallet, from, limit);
-            let events = stream.map(|events| events.into_iter().map(|recorded| recorded.event).collect());
-            return Some(Input::StreamRead(effect, or_unavailable(events)));
+            let read = move |log: &Reader<OsStorage>| {
+                let stream = log.read_stream(&wallet, from, limit)?;
+                Ok(stream.into_iter().map(|recorded| recorded.event).collect())
+            };
+            return Some(Input::StreamRead(effect, self.read(read).await));
         }
         if matches!(effect, Effect::Publish(..) | Effect::Fetch { .. }) {
             return self.broker.perform(effect).await;
@@ -197,13 +199,20 @@ impl Perform for Ports {
     }
 }
 
-fn or_unavailable<T, E: std::fmt::Display>(result: Result<T, E>) -> Completion<T> {
-    match result {
-        Ok(value) => Completion::Done(value),
-        Err(error) => {
-            let reason = error.to_string();
-            tracing::warn!(%reason, "the log cannot be read");
-            Completion::Failed(Failure { kind: FailureKind::Unavailable, reason })
-        }
+impl Ports {
+    /// Reads the log on a thread of its own: decoding thousands of events takes milliseconds, and a transaction that is
+    /// open meanwhile would stand still for as long.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader<OsStorage>) -> Result<T, JournalError> + Send + 'static,
+    ) -> Completion<T> {
+        let log = self.log.clone();
+        let reason = match tokio::task::spawn_blocking(move || read(&log)).await {
+            Ok(Ok(value)) => return Completion::Done(value),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(%reason, "the log cannot be read");
+        Completion::Failed(Failure { kind: FailureKind::Unavailable, reason })
     }
 }

@@ -5,7 +5,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, AssertSqlSafe};
 
 use super::error::Stop;
@@ -45,26 +46,40 @@ impl RowsStatement {
         items: &'i [T],
         mut bind: impl FnMut(&'i T, &mut Row),
     ) -> Result<(), Stopped<'i, T>> {
-        let mut rest = items;
-        for (chunk, size) in CHUNKS.into_iter().enumerate() {
-            while rest.len() >= size {
-                let (now, later) = rest.split_at(size);
-                let mut row = Row(SqliteArguments::default());
-                row.0.reserve(size * self.columns, 0);
-                for item in now {
-                    bind(item, &mut row);
-                }
-                debug_assert_eq!(row.0.len(), size * self.columns);
-                let query = sqlx::query_with(AssertSqlSafe(self.text(chunk)), row.0);
-                match query.execute(&mut *connection).await {
-                    Ok(done) if done.rows_affected() == size as u64 => {}
-                    Ok(_) => return Err(Stopped { chunk: now, error: None }),
-                    Err(error) => return Err(Stopped { chunk: now, error: Some(error) }),
-                }
-                rest = later;
+        let (mut rest, mut chunk) = (items, 0);
+        let mut next = self.take(&mut rest, &mut chunk, &mut bind);
+        while let Some((rows, query)) = next {
+            // SQLite has a thread of its own: while it works, the next rows are bound.
+            let bind_next = async { self.take(&mut rest, &mut chunk, &mut bind) };
+            let (done, following) = tokio::join!(biased; query.execute(&mut *connection), bind_next);
+            match done {
+                Ok(done) if done.rows_affected() == rows.len() as u64 => next = following,
+                Ok(_) => return Err(Stopped { chunk: rows, error: None }),
+                Err(error) => return Err(Stopped { chunk: rows, error: Some(error) }),
             }
         }
         Ok(())
+    }
+
+    /// Takes the next chunk off `rest` and binds it; `chunk` is the size that fits, and never grows again.
+    fn take<'i, T>(
+        &self,
+        rest: &mut &'i [T],
+        chunk: &mut usize,
+        bind: &mut impl FnMut(&'i T, &mut Row),
+    ) -> Option<(&'i [T], Query<'static, Sqlite, SqliteArguments>)> {
+        while rest.len() < *CHUNKS.get(*chunk)? {
+            *chunk += 1;
+        }
+        let (rows, later) = rest.split_at(CHUNKS[*chunk]);
+        *rest = later;
+        let mut row = Row(SqliteArguments::default());
+        row.0.reserve(rows.len() * self.columns, 0);
+        for item in rows {
+            bind(item, &mut row);
+        }
+        debug_assert_eq!(row.0.len(), rows.len() * self.columns);
+        Some((rows, sqlx::query_with(AssertSqlSafe(self.text(*chunk)), row.0)))
     }
 }
 
