@@ -41,8 +41,8 @@ use transaction::Durability;
 
 /// The pipeline's database on a server; cheap to clone.
 ///
-/// Each effect is one transaction on one connection, and every transaction takes its locks in the same order:
-/// checkpoints (by partition), then what they stand for; idempotency keys by key.
+/// An effect is one transaction on one connection. One that moves checkpoints locks them first (by partition), then
+/// what they stand for; idempotency keys are locked by key. Retention locks no checkpoint, only the rows that go.
 #[derive(Clone)]
 pub struct PostgresDatabase {
     pool: PgPool,
