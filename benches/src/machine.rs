@@ -1,4 +1,7 @@
 //! A node whose effects are answered at once: what remains is the cost of the command machine.
+//!
+//! All in memory, on one thread, at one moment: appends are done, leases granted, keys new, and no wallet is in the
+//! store. An effect of any other kind stops the bench; [`crate::topic`] has those of the pipeline.
 
 use wallex_core::command::Request;
 use wallex_core::config::Config;

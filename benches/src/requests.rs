@@ -1,4 +1,8 @@
 //! Requests as the service would submit them: wallets by number, creations, transfers of one cent.
+//!
+//! The same calls give the same requests, each with a command id of its own, and [`Pairs`] scatters wallets without
+//! chance: two runs of a bench do the same work. Who carries them out is left to [`crate::machine`] and to the
+//! programs.
 
 use wallex_core::command::{Fingerprint, Idempotency, KeyHash, Request, Work};
 use wallex_core::currency::Currency;

@@ -1,4 +1,7 @@
 //! What a runtime may choose about a node. The defaults are the named limits.
+//!
+//! Fixed for the life of a node, and written into recordings, so that a replay runs on the same settings (INV-13). The
+//! default is one sole writer without a pipeline. What operators may set is decided in `runtime-real/src/config/`.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! Hash tables that behave the same on every run: insertion-ordered, with a hash seed that comes from outside.
+//!
+//! The core has no others (INV-13): order follows from what was done to a table, and the seed only decides which keys
+//! collide. Here is also how tables are written down and read back with a node's state.
 
 use std::hash::BuildHasher;
 

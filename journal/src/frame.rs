@@ -1,23 +1,8 @@
 //! The frame: what one sync makes durable, all of it or nothing.
 //!
-//! ```text
-//!  0 magic          u32   never occurs in JSON text
-//!  4 length         u32   of the whole frame, a multiple of 8
-//!  8 sequence       u64   of the frame, from 1, dense over all segments
-//! 16 first_position u64   of the first event; the next one's when the frame has none
-//! 24 time           i64   microseconds since the epoch
-//! 32 events         u32
-//! 36 blocks         u32   appends in it
-//! 40 blocks_length  u32   bytes of the blocks
-//! 44 blocks_check   u32   CRC-32C over the blocks' own CRCs, each of which covers its block
-//! 48 previous       u32   header_check of the frame before
-//! 52 zero           u64
-//! 60 header_check   u32   CRC-32C over the 60 bytes above
-//! 64 blocks, zeros up to a multiple of 8, and the trailer: sequence XOR a constant
-//! ```
-//!
-//! So header and blocks vouch for every byte (INV-14), frames form a chain, and a single append can be checked without
-//! the frame around it. The trailer tells a frame that was written to its end from one that was torn ([`crate::torn`]).
+//! Header and blocks vouch for every byte (INV-14), frames form a chain, and a single append can be checked without the
+//! frame around it. The trailer tells a frame that was written to its end from one that was torn ([`crate::torn`]). The
+//! bytes are described at [`Header`]; what stands in a block is left to [`crate::block`].
 
 use wallex_core::time::Timestamp;
 
@@ -37,6 +22,22 @@ pub(crate) const FRAME_BYTES_MAX: usize = 64 << 20;
 pub(crate) const FRAME_BYTES_FULL: usize = 16 << 20;
 
 /// The fixed part of a frame.
+///
+/// ```text
+///  0 magic          u32   never occurs in JSON text
+///  4 length         u32   of the whole frame, a multiple of 8
+///  8 sequence       u64   of the frame, from 1, dense over all segments
+/// 16 first_position u64   of the first event; the next one's when the frame has none
+/// 24 time           i64   microseconds since the epoch
+/// 32 events         u32
+/// 36 blocks         u32   appends in it
+/// 40 blocks_length  u32   bytes of the blocks
+/// 44 blocks_check   u32   CRC-32C over the blocks' own CRCs, each of which covers its block
+/// 48 previous       u32   header_check of the frame before
+/// 52 zero           u64
+/// 60 header_check   u32   CRC-32C over the 60 bytes above
+/// 64 blocks, zeros up to a multiple of 8, and the trailer: sequence XOR a constant
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) length: u32,

@@ -1,4 +1,8 @@
 //! Reading frames and appends out of a file: buffered, checked before anything is handed out (INV-14).
+//!
+//! A [`Window`] moves over frames, for recovery and for readers of the log; [`read_block`] reads one append where an
+//! index says it is. What bytes mean that fail their checks is left to the caller, at the end of the journal to
+//! [`crate::torn`].
 
 use std::io;
 

@@ -1,4 +1,7 @@
 //! A recorded run, read back frame by frame, and where and why it ends.
+//!
+//! Shows only what passes its checks, and stops at the first frame that does not, with file and offset. What frames
+//! mean, and whether a node that is fed them does the same again (INV-13), is left to `runtime-sim/src/recording/`.
 
 use std::fs;
 use std::io;

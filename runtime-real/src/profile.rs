@@ -1,4 +1,8 @@
 //! The running service without HTTP, whatever it stands on.
+//!
+//! The one place that knows both profiles: HTTP and the command line ask [`Running`] for what they need. Owns the
+//! core's settings that both have in common. Starting, stopping and their order are left to [`crate::embedded`] and
+//! [`crate::production`].
 
 use std::io;
 use std::net::SocketAddr;

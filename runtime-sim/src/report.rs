@@ -1,4 +1,7 @@
 //! What people are told about runs: a summary, and for a failure one block that says how to see it again.
+//!
+//! Text alone: it judges nothing and writes no file. The judgement is the [`Outcome`]'s, files are `kept`'s, and the
+//! exit code is the command line's.
 
 use std::fmt::{self, Write};
 

@@ -1,4 +1,8 @@
 //! Many seeds, one after another on several threads, and what came of them all.
+//!
+//! What runs follows from the seed alone: presets and topologies come in turn unless they are given. Some seeds run
+//! twice and must leave the same trace (INV-13). Failures are kept up to a bound; telling of them and keeping their
+//! files is left to the command line.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

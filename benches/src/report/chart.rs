@@ -1,4 +1,7 @@
 //! The comparison as an SVG: rates and 99th percentiles side by side, by number of connections.
+//!
+//! Draws what a [`Document`] has of the scenarios `spread` and `hot`, and leaves out what it lacks. Where the drawing
+//! goes is left to the program `report`.
 
 use std::error::Error;
 

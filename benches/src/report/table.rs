@@ -1,4 +1,7 @@
 //! The report as text: Markdown tables that are as readable in a terminal.
+//!
+//! A section without rows is left out, so one document may lack what another has. The shape of a document is in the
+//! module above, what is aimed at in [`super::aims`].
 
 use std::fmt::Write;
 

@@ -1,4 +1,8 @@
 //! Effects with their completions taken out of the input that carries them.
+//!
+//! One function for each effect, so that the statements in `outbox` and `projections` read as what they claim. A read
+//! must be done; a write gives its completion, because conflicts and refusals are what statements are about. The
+//! completion of another effect fails the statement.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

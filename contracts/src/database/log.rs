@@ -1,4 +1,8 @@
 //! A small log to write: wallets whose events follow each other as the aggregate would decide them.
+//!
+//! The same calls give the same events. Positions have holes, descriptions have quotes and umlauts, and only some
+//! events have a trace, so a database that counts on less fails. It refuses nothing: that balances stay in range is
+//! left to the caller. The adapters' own tests use it too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

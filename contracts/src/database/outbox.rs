@@ -1,4 +1,7 @@
 //! What feeder and relay are promised: rows and checkpoint together, in order, and once (INV-06, INV-11).
+//!
+//! A checkpoint moves by compare-and-set: a write that expects it elsewhere is a conflict, one that contradicts stored
+//! rows is rejected, and neither changes anything. What projectors are promised is in `projections`.
 
 use wallex_core::effect::{Completion, RelayProgress};
 use wallex_core::id::Position;

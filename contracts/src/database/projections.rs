@@ -1,5 +1,8 @@
 //! What projectors are promised: rows and checkpoints together, no row twice, dead letters that stay (INV-07, INV-08,
 //! INV-11).
+//!
+//! What does not speak of one table alone is said of both projectors. The database refuses what does not fit; skipping
+//! what is there already is the core's affair (`core/src/projector/batch.rs`).
 
 use wallex_core::effect::Completion;
 use wallex_core::id::Position;

@@ -1,4 +1,8 @@
-//! What an append promises.
+//! What an append promises: exact versions, all wallets or none, and a repeat that is recognised (INV-01, INV-03,
+//! INV-05).
+//!
+//! Each statement ends with a look at everything: the log and all wallets are as the [`Ledger`] has them, so what is
+//! refused has written nothing. Idempotency records are no part of these appends.
 
 use wallex_core::effect::{Append, Completion};
 use wallex_core::id::{CommandId, Version};

@@ -1,4 +1,7 @@
 //! Questions to an event store: one effect each, its completion taken apart.
+//!
+//! A read must be done; an append gives its completion, because conflicts are what statements are about. Here is also
+//! the one comparison of a store with the [`Ledger`], which `appending` and `reading` share.
 
 use std::sync::Arc;
 

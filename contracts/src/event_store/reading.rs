@@ -1,4 +1,8 @@
-//! What reads promise.
+//! What reads promise: loads from any known version, streams by range, the log from any position (INV-06).
+//!
+//! Nothing is left out, given twice or out of order, wherever a page ends; what does not exist is empty and no error. A
+//! load may give a snapshot, if it is newer than what the reader knows. What is written, and when it counts, is in
+//! `appending`.
 
 use wallex_core::event::{Event, Recorded};
 use wallex_core::id::Position;

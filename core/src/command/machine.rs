@@ -1,4 +1,8 @@
 //! The machine's state, its entry points, and what it says to the runtime.
+//!
+//! Owns what the files beside it share: commands, the append that is forming and those in flight, effects that are
+//! awaited, retries. Nothing depends on hash order (INV-13). A command is given up as "not done" only when no other
+//! attempt can have carried it out (INV-05). What happens at each step is left to the file that is named for it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

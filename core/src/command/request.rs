@@ -1,4 +1,7 @@
 //! What the application submits, and what it gets back.
+//!
+//! Plain data. An [`Answer`] keeps apart what is final, what is known not to have happened and what is unknown; a
+//! [`FinalAnswer`] is the same for every retry under its key (INV-05). Parsing and hashing are left to the runtime.
 
 use serde::{Deserialize, Serialize};
 

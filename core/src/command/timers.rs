@@ -1,4 +1,9 @@
 //! Time: effects that never complete, things to be tried again, commands that waited too long.
+//!
+//! Says when the node wants to be woken, and brings every completion to the file whose effect it is. An effect that is
+//! not completed in time has an unknown outcome, never a failed one; an append is still settled by a late completion
+//! (INV-05). What an outcome means is left to that file, how long anything may take to [`crate::config`] and
+//! [`crate::limits`].
 
 use std::time::Duration;
 

@@ -1,4 +1,8 @@
 //! What a projector reads and writes: messages in, rows out.
+//!
+//! Plain data, and the names that tables and brokers share: consumers, kinds of entries, and the partition of a wallet,
+//! on which every broker and producer must agree (INV-07). What is applied is decided in `batch`, when and how often in
+//! `machine`.
 
 use std::sync::Arc;
 

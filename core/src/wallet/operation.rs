@@ -1,4 +1,8 @@
 //! What can be asked of wallets, and the one place that finds the wallets an operation speaks of.
+//!
+//! Looks whether wallets that must be there exist, whether the version is that of `If-Match`, and whether a transfer
+//! has two sides; everything else is left to the `decide` of each operation. Pure: the caller ([`crate::command`])
+//! brings the wallets and the time.
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;

@@ -1,4 +1,7 @@
 //! The refusals of the domain, typed.
+//!
+//! Owns their stable codes, and which of them stand: a final one is stored and replayed under its idempotency key
+//! (INV-05), one that is a fault of the request leaves the key free. Status and body of the answer are left to HTTP.
 
 use serde::{Deserialize, Serialize};
 

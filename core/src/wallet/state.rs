@@ -1,4 +1,9 @@
 //! The state of a wallet, which is also the snapshot that clients get, and the fold over its events.
+//!
+//! Keeps INV-02 (a debit beyond the balance is refused) and INV-03 (an event that is not the next one stops the
+//! process, in release too). What comes from a store passes [`Wallet::check`] before it is folded: a history that
+//! contradicts INV-01, INV-02 or INV-03 is named, not used. Which events an operation has is left to the file of the
+//! operation.
 
 use std::sync::Arc;
 

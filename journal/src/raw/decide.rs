@@ -1,8 +1,9 @@
 //! Whether an append takes effect: expected revisions, and appends that are repeated.
 //!
 //! A repeat is looked for first: all events of the append, with the same ids in the same order, at the very place that
-//! the expectation names. `Any` and `Exists` name no place; for them the newest ids are remembered ([`crate::raw::recent`]).
-//! What rests on appends of the same group that are not durable yet is marked, because it falls with them.
+//! the expectation names. `Any` and `Exists` name no place; for them the newest ids are remembered
+//! ([`crate::raw::recent`]). What rests on appends of the same group that are not durable yet is marked, because it
+//! falls with them.
 
 use std::sync::PoisonError;
 

@@ -1,4 +1,8 @@
 //! The disk itself: an operation counter that a crash can be tied to, a capacity, syncs that fail, bits that rot.
+//!
+//! Implements [`Storage`] in memory, and never better than [`crate::storage`] promises: INV-04 and INV-14 are tested on
+//! it. What a power cut leaves follows from the seed of [`FaultyStorage::restart`]. Which fault comes when is left to
+//! the tests and to the simulator.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -100,7 +104,8 @@ impl FaultyStorage {
         self.disk().used()
     }
 
-    /// Lets the next syncs of files fail. What was to be synced stays in the cache and never reaches the disk.
+    /// Lets the next syncs of files fail. Some of what was to be synced reaches the disk, as after a power cut; the
+    /// rest stays in the cache, and no later sync brings it there unless it is written again.
     pub fn fail_syncs(&self, count: u64) {
         self.disk().failing_syncs = count;
     }

@@ -1,4 +1,7 @@
 //! One call: waits for a connection, adds the caller's credentials, keeps the deadline, and reports trouble.
+//!
+//! Nothing is tried again here. What was never sent is told as not connected; which errors mean "not done" and which
+//! "unknown" is decided in [`super::outcome`], and the connection is renewed by [`super::connection`].
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! What a server is and can do (`ServerFeatures/GetSupportedMethods`), and who is in its cluster (`Gossip/Read`).
+//!
+//! Messages only. The client's `discovery` finds the leader with them; the server's `cluster` fills them in for a
+//! cluster of one.
 
 use super::shared::Uuid;
 

@@ -1,7 +1,6 @@
 //! The messages and methods of KurrentDB's gRPC interface that this product speaks, for client and server.
 //!
-//! A subset, written by hand: messages are prost derives with the field numbers of KurrentDB's published interface, and
-//! a [`Method`] names a call with its message types. What is not listed here is skipped when it is read.
+//! By hand, with the published field numbers; a [`Method`] names a call. What is not listed here is skipped when read.
 //!
 //! | module | owns |
 //! |---|---|

@@ -1,4 +1,8 @@
 //! Version 1: `Append`, `Delete` and `Tombstone`.
+//!
+//! Reads the messages of a call, takes room in the queue before it keeps an event, and tells how it ended: a revision
+//! that is not the expected one inside the answer of an append, as an error of the others. Whether a stream is as
+//! expected, and whether an append is a repeat (INV-05), is decided by the log; the queue before it is `writer`'s.
 
 use std::sync::Arc;
 

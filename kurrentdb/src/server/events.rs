@@ -1,4 +1,7 @@
 //! Events as messages, and names and expectations out of messages.
+//!
+//! Where calls of version 1 and the log translate events into each other; a message that lacks what it needs is
+//! `INVALID_ARGUMENT`. Records of version 2 are read in `session`, refusals and failures are told by `answers`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,7 @@
 //! Which path is which call, and the health check beside them.
+//!
+//! Owns what all calls share ([`State`]) and the largest message. A gRPC path that is not listed is `UNIMPLEMENTED`.
+//! Connections are left to `running`, every call to its own file.
 
 use std::convert::Infallible;
 use std::future::Future;

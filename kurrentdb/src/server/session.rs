@@ -1,4 +1,8 @@
 //! Version 2: `AppendSession` and `AppendRecords`, atomic appends to several streams, with their rules.
+//!
+//! Checks what the protocol asks of a record (id, format, schema name) and of a session (each stream once). A schema
+//! becomes metadata and is not looked up. Whether streams are as expected is decided by the log, all or nothing;
+//! refusals get their words in `answers`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,6 +1,11 @@
-//! Reads of the log: the events of all wallets in the order in which they were written, and nothing else.
+//! Reads of the log: the events of all wallets in the order in which they were written, and nothing else (INV-06).
 //!
-//! How positions are made, and how reading goes on after one, is told in the module above.
+//! **Positions.** KurrentDB orders its log by commit position, then by prepare position. The events of an append to
+//! several streams may share their commit position; the prepare position, where the event's own record begins, is
+//! unique and grows in the same order, because the server writes each append in one piece. So [`Position`] is the
+//! prepare position. To go on after P, the log is read from (P, P), which is at or before the event at P whatever its
+//! commit position is, and what is not after P is skipped: no event is lost or given twice, even when a page ends in
+//! the middle of an append.
 
 use wallex_core::event::Recorded;
 use wallex_core::id::Position;

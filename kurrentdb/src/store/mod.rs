@@ -1,22 +1,14 @@
 //! The event store port on KurrentDB: performs the core's effects on the streams `wallet-{id}`.
 //!
-//! Keeps INV-03 (exact expected revisions), INV-04 (done means that the server said so) and INV-05 (the events' own ids,
-//! so a repeat is recognised). A wallet's version n is revision n - 1 of its stream. Idempotency records are not kept
-//! here: an append that carries some is refused.
-//!
-//! **Positions.** KurrentDB orders its log by commit position, then by prepare position. The events of an append to
-//! several streams may share their commit position; the prepare position, where the event's own record begins, is unique
-//! and grows in the same order, because the server writes each append in one piece. So [`Position`] is the prepare
-//! position. To go on after P, the log is read from (P, P), which is at or before the event at P whatever its commit
-//! position is, and what is not after P is skipped: no event is lost or given twice, even when a page ends in the middle
-//! of an append.
+//! Keeps INV-03 (exact expected revisions), INV-04 (done means that the server said so) and INV-05 (the events' own
+//! ids, so a repeat is recognised). A wallet's version n is revision n - 1 of its stream. Idempotency records are not
+//! kept here: an append that carries some is refused.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `record` | events as KurrentDB has them |
-//! | `append` | writes, and how they ended |
+//! | `append`, `record` | writes, and how they ended; events as KurrentDB has them |
 //! | `streams` | reads of wallets |
-//! | `log` | reads of all wallets, in log order |
+//! | `log` | reads of all wallets, in log order, and what a position is |
 //! | `ring`, `follow` | the newest events, kept by a subscription |
 
 mod append;

@@ -1,4 +1,8 @@
 //! Reads of wallets: the tail after a known version, a range, and the events of one command.
+//!
+//! There are no snapshots here: a load gives every event after the known version, of all its wallets or of none. A
+//! stream that does not exist is empty. Bytes become events in `record`, and what an error means is told there; retries
+//! are the core's.
 
 use tokio::task::JoinSet;
 use wallex_core::effect::{Completion, Load, Loaded};

@@ -1,4 +1,7 @@
 //! `wallex events`: the raw events of the log, read beside a running service or without one: a journal or KurrentDB.
+//!
+//! Only reads, from the first event on, in log order. Which of the two it reads follows from the arguments and the
+//! configuration (`Configured`); JSON lines come from [`crate::http`], so they look as the service writes them.
 
 use std::error::Error;
 use std::io;

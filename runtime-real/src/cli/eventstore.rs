@@ -1,4 +1,7 @@
 //! `wallex eventstore`: KurrentDB's protocol over an embedded log, as a process of its own.
+//!
+//! Owns the flags, the line that says it is ready, and the end at SIGTERM or SIGINT; there is no configuration file.
+//! The server itself is [`wallex_kurrentdb::server`].
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,4 +1,7 @@
 //! `wallex load`: arguments, and the statistics block.
+//!
+//! Draws a seed when none is given. The work is done by [`crate::load`]; here its report becomes text or JSON, and the
+//! exit code is that of a finding when an operation failed or the comparison at the end disagrees.
 
 use std::time::Duration;
 

@@ -1,4 +1,8 @@
 //! `wallex serve`: the service, from the first log line to the last acknowledged request.
+//!
+//! Owns the order: configuration, listener, profile, HTTP, the line that says it is ready; at the end HTTP first, which
+//! finishes what is in flight, then everything behind it. Meanwhile it deletes what is beyond its retention. What runs
+//! is left to [`crate::profile`].
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};

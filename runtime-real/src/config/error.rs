@@ -1,4 +1,7 @@
 //! What can be wrong with a configuration. Every message names the setting, and where it came from.
+//!
+//! Owns the words, and the search for the known name that was probably meant. Mistakes are found, and passwords hidden,
+//! in `load`.
 
 use super::Source;
 

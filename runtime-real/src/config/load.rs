@@ -1,4 +1,8 @@
 //! Puts the sources together: defaults, file, environment, flags, each over the one before.
+//!
+//! Finds all mistakes in one go: unknown names, wrong types, values out of bounds or against each other. Which settings
+//! there are is in `settings`, how a value is read in `value`; whether an address leads anywhere is found out by the
+//! client that uses it.
 
 use std::ffi::OsString;
 use std::fmt;

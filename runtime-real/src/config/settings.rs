@@ -1,5 +1,8 @@
 //! The table of all settings: name, type, bounds, meaning. Documentation, `config print`, the names of environment
 //! variables and the search for the nearest known name all read it.
+//!
+//! A new setting is a member of [`Config`] and a line here. Defaults stand with the types, reading and writing of
+//! values is left to `value`, and what a setting does to the module that takes it.
 
 use wallex_core::limits;
 

@@ -1,4 +1,4 @@
-//! How values of the core stand in SQLite: money as minor units, kinds as small numbers, ids as 16 bytes, events as
+//! How values of the core stand in tables: money as minor units, kinds as small numbers, ids as 16 bytes, events as
 //! JSON in their outbox row.
 //!
 //! Every conversion is exact or refused; nothing passes through a float.

@@ -1,15 +1,14 @@
 //! The pipeline's database: the outbox, the progress of every consumer, the read model, the ledger, what was set aside.
 //!
-//! Everything here can be rebuilt from the event store. Rows and the checkpoint that they stand for change in one
-//! transaction, so a replay changes nothing and a crash loses a whole step or none of it (INV-06, INV-08).
+//! All but idempotency keys can be rebuilt from the event store. Rows and the checkpoint that they stand for change in
+//! one transaction, so a replay changes nothing and a crash loses a whole step or none of it (INV-06, INV-08).
 //!
 //! | module | owns |
 //! |---|---|
 //! | [`sqlite`] | the embedded default: one file |
 //! | [`postgres`] | production: a server that instances share, and the idempotency keys |
 //! | [`queries`] | what readers ask, of whichever database there is |
-//! | `form` | how values of the core stand in tables |
-//! | `error` | what can go wrong, and which class of outcome it is |
+//! | `form`, `error` | how values of the core stand in tables; what can go wrong, and which class of outcome it is |
 //! | `waiting` | readers that wait for a version |
 
 mod error;

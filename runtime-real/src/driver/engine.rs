@@ -1,4 +1,7 @@
 //! The way in: hands requests to the core's thread and waits for the answers.
+//!
+//! Decides nothing. A request that the thread cannot take is known not to be done; one that it took and never answered
+//! is unknown (INV-05). How long to wait is left to the caller, who waits for what to `requests` and `replies`.
 
 use std::sync::mpsc::Sender;
 

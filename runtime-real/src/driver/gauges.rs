@@ -1,4 +1,8 @@
 //! What the thread of the core shows to the outside.
+//!
+//! Written by `commands` or `instance`, read by health and metrics, and neither waits for the other longer than a copy
+//! takes. A thread that is over says so however it ended, by a panic too. What the pipeline shows is
+//! `PipelineControl`'s.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,7 @@
 //! Reads the JSON object of a batch: its own members, and the objects of its operations, in the same single pass.
+//!
+//! Mistakes are collected and the reading goes on; operations beyond the limit are counted and not kept. The objects of
+//! the operations are read by `members`, what values mean is left to `operations` and `batch`.
 
 use std::fmt;
 

@@ -1,5 +1,8 @@
 //! The stable machine codes of problems: one table, from which answers, the OpenAPI document and the pages behind each
 //! problem's `type` are made.
+//!
+//! Names and meanings are part of the interface. Which refusal of the domain has which code stands here too; bodies are
+//! written by `problem`.
 
 use hyper::StatusCode;
 use wallex_core::wallet::Rejection;

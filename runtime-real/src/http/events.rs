@@ -1,4 +1,7 @@
 //! `GET /wallets/{id}/events`: the raw audit trail, from the event store.
+//!
+//! In version order, in pages, and current whatever the read model has. A cursor is the next version with a check
+//! against mistakes. Reading is left to `reads`, writing JSON to `render`.
 
 use hyper::Response;
 use hyper::http::request::Parts;

@@ -1,4 +1,7 @@
 //! Whether the service runs, whether it can take requests, and its figures.
+//!
+//! Each dependency is asked within a bounded time. Without one that commands need the service is down; without another
+//! it is degraded and goes on taking requests. Figures are kept by `metrics`, what Kafka holds is shown by `kafka`.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,7 @@
 //! Reads query strings: known parameters only, each at most once.
+//!
+//! Mistakes are collected and told together by [`Query::finish`], which comes before any value is used. Owns the bounds
+//! of a page; what else a value means is left to the resource.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,7 @@
 //! What the HTTP interface works on: the way to the core, the ways to the data, and the configuration.
+//!
+//! Shared by all threads of HTTP. A command that has no answer in time is unknown, never failed (INV-05). The parts are
+//! put together by [`crate::profile`] and started and stopped by `wallex serve`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

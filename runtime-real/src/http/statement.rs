@@ -1,4 +1,7 @@
 //! The CSV statement of a wallet (RFC 4180), streamed in chunks, so that a long history needs little memory.
+//!
+//! Trouble with the first chunk is a problem like any other; later the stream breaks off and does not look complete.
+//! Text of clients cannot be a formula. Parameters are read by `transactions`, pages by the database's queries.
 
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_DISPOSITION, HeaderValue};

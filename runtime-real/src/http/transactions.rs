@@ -1,4 +1,7 @@
 //! `GET /wallets/{id}/transactions`: the history of a wallet, from the ledger.
+//!
+//! Reads the filter, and whether CSV is wanted: that is `statement`'s. The ledger follows the log, so the newest
+//! entries may be missing for a moment; whether a wallet without entries exists is asked of the event store.
 
 use hyper::Response;
 use hyper::header::ACCEPT;

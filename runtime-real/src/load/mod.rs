@@ -1,15 +1,14 @@
 //! The load generator behind `wallex load`.
 //!
 //! Creates wallets, works on them over HTTP with a balance-aware [`model`], so that every refusal is a finding, and
-//! compares at the end what the service shows with what it acknowledged ([`check`]). Shares no code with the core: it
-//! is a client like any other.
+//! compares at the end what is shown with what was acknowledged ([`check`]). It shares no code with the core.
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`plan`] | which operation comes next |
-//! | [`model`] | what the wallets must hold |
+//! | [`plan`], [`model`] | which operation comes next; what the wallets must hold, in [`cents`] |
 //! | [`client`], [`wire`] | connections, retries, bodies |
-//! | [`worker`] | the loop of one connection, and its statistics |
+//! | [`worker`], `progress` | the loop of one connection, and its statistics; what is seen of them meanwhile |
+//! | [`histogram`] | latencies |
 //! | [`check`], [`report`] | the comparison and the statistics block |
 
 pub mod cents;

@@ -1,4 +1,8 @@
 //! Which operation comes next: a seeded choice that the model allows.
+//!
+//! Every worker draws from the seed and its number, for operations and for the jitter of retries. What it may choose
+//! depends on the other workers' money too, so a seed repeats a run in kind, not operation by operation. Sending is
+//! left to `worker`.
 
 use super::cents::Cents;
 use super::model::{Accounts, Operation, WalletIndex};

@@ -1,4 +1,7 @@
 //! The statistics block, for people and as JSON.
+//!
+//! Puts together what the workers counted and the check found; only the sum of all balances is compared here (INV-01).
+//! A run is clean when everything was accepted and agrees; what follows from that is left to `wallex load`.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! How operations look on the wire: paths, bodies, and the answers to a batch.
+//!
+//! Written from the documented interface and not with the service's own code, so that a change of the interface is
+//! noticed. Sending and repeating is left to `client`.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,7 @@
 //! One worker: takes operations from its plan, sends them over its connection, and keeps the books.
+//!
+//! One idempotency key for each request, however often it is sent (INV-05). What was accepted is settled in the model,
+//! what was not done is given back, what may have been done is in doubt. Deliveries and their retries are `client`'s.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

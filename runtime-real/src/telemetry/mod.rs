@@ -1,9 +1,7 @@
 //! Traces over OTLP: one from the HTTP request through append, relay and both projectors.
 //!
-//! Every event carries the `traceparent` of the request that caused it, so what is done for it later, in another thread or
-//! another instance, is a span of the same trace. The spans are made around the effects that the core asks for: the core
-//! knows nothing of them, and neither waits for them. Without `otlp.endpoint` there is no tracer, and every question here
-//! ends at its first line.
+//! Events carry the `traceparent` of their request, so what is done for them, wherever and whenever, is a span of its
+//! trace. Spans are made around the core's effects: the core knows nothing of them, and neither waits for the other.
 //!
 //! | module | owns |
 //! |---|---|
@@ -36,7 +34,8 @@ use export::Losses;
 /// How long the end of the service waits for spans on their way.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Makes spans, or does nothing; cheap to clone.
+/// Makes spans, or does nothing; cheap to clone. Without `otlp.endpoint` there is no tracer, and every question ends at
+/// its first line.
 #[derive(Clone, Default)]
 pub struct Telemetry(Option<Arc<Tracing>>);
 

@@ -1,5 +1,8 @@
 //! The traces of events on their way through a projector. A projection's rows do not say which trace they come from, so
 //! what was fetched is remembered until it is written.
+//!
+//! Only events whose trace is recorded are noted, and of those a bounded number: what is forgotten costs a span and
+//! nothing else. When to note and to forget is left to `effects`.
 
 use std::collections::BTreeMap;
 

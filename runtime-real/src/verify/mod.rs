@@ -1,15 +1,13 @@
-//! The proof behind `wallex verify`: reads the log and the tables, and says of INV-01, 02, 03, 06 and 08 whether they
-//! hold.
+//! The proof behind `wallex verify`: whether INV-01, 02, 03, 06 and 08 hold of the log and the tables.
 //!
-//! Read-only, beside a running service, on a stopped directory, or on the servers of a production system: the tables are read in one transaction first, then
-//! the log, which by then holds everything that the tables can know. Arithmetic of its own ([`fold`]); memory grows
-//! with wallets, not with events.
+//! Read-only, of a directory or of servers, in use or not. The tables are read first, in one transaction, then the log,
+//! which by then holds all that they can know. Arithmetic of its own ([`fold`]); memory grows with wallets alone.
 //!
 //! | module | owns |
 //! |---|---|
 //! | [`fold`] | the fold of the log; INV-01, INV-02, INV-03 |
 //! | [`progress`] | how far everybody got, and where an event stands with them |
-//! | [`tables`], [`server_tables`] | the tables of SQLite and of Postgres, in one transaction |
+//! | [`tables`], [`server_tables`], `columns` | the tables of SQLite and of Postgres, and their rows as events |
 //! | [`compare`] | log against tables; INV-06, INV-08 |
 //! | [`report`] | the verdicts, as a table and as JSON |
 

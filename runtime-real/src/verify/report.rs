@@ -1,4 +1,7 @@
 //! What a verification says: one verdict per invariant, as a table and as JSON.
+//!
+//! Counts every violation and keeps the words of the first. Finds none itself: that is left to `fold` and `compare`.
+//! What is still to come (the lag of a consumer) is no violation.
 
 use std::fmt;
 

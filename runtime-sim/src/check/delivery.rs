@@ -1,4 +1,8 @@
-//! How far events have come after the log: outbox, topic, projections, and what is set aside. Part of the [`super::Books`].
+//! How far events have come after the log: outbox, topic, projections, and what is set aside.
+//!
+//! A part of the [`super::Books`]. It notes what is observed and judges nothing: that is left to the checkers of
+//! INV-06, INV-07 and INV-11. When the database loses its newest commits, its part is set back to what is left; the
+//! topic is not.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,9 @@
 //! INV-01: money is conserved. Every event's balance follows from the one before it and its amount; a transfer has both
-//! legs, of the same amount, each naming the other, in one append; all balances add up to what came in minus what went out.
+//! legs, of the same amount, each naming the other, in one append; all balances add up to what came in minus what went
+//! out.
+//!
+//! Balances and legs are judged at every step, the sum at the end. The books fold the amounts; that no balance is below
+//! zero is INV-02's.
 
 use wallex_core::event::Recorded;
 

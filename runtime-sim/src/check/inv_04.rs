@@ -1,4 +1,7 @@
 //! INV-04: what was acknowledged is in the event store for ever: at the moment of the answer, and when the run is over.
+//!
+//! A "done" must show versions and balances that the books have; the events behind them must be in the log that is
+//! found at the end. Refusals and reads acknowledge nothing; whether it was what the client asked for is INV-05's.
 
 use std::collections::BTreeMap;
 

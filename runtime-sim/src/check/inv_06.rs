@@ -1,5 +1,8 @@
 //! INV-06: zero loss. A checkpoint never passes an event that did not arrive: in the outbox, in the topic, in a
 //! projection, or among what is set aside. When all is at rest, every event of the log is everywhere.
+//!
+//! Checkpoints are judged at every step, the rest at the end. That all comes to rest is INV-10's, that rows are right
+//! INV-08's.
 
 use wallex_core::id::WalletId;
 use wallex_core::projector::Consumer;

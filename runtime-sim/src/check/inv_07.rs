@@ -1,5 +1,8 @@
 //! INV-07: every consumer applies a wallet's events in version order, without gap or repeat; the topic receives them in
 //! that order too, where repeats are allowed.
+//!
+//! Judged at every step, as rows are committed and messages taken. A database that lost its newest commits goes on from
+//! what is left. What never arrives is INV-06's.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,7 @@
-//! INV-08: a projection equals the fold of the log at its checkpoint: every row that is written, every row that a reader
-//! sees, and all rows in the end.
+//! INV-08: a projection equals the fold of the log at its checkpoint: every row that is written, every row that a
+//! reader sees, and all rows in the end.
+//!
+//! Held against what the books fold from amounts alone, version by version. Rows that are missing are INV-06's.
 
 use wallex_core::id::WalletId;
 use wallex_core::projector::{LedgerEntry, Projection, WalletChange};

@@ -1,5 +1,8 @@
 //! Attempts, put together as operations: attempts under one key with one payload are one operation, an attempt without
 //! a key is one by itself.
+//!
+//! For the checkers of INV-05 and INV-09. What an operation came to is its first answer that stands; without one it may
+//! have happened as long as one of its attempts may have.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

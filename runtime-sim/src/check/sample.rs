@@ -1,4 +1,7 @@
 //! Hand-made events and runs for the checkers' tests.
+//!
+//! Events are as a test wants them, right or wrong: nothing is decided on the way, and what does not matter is filled
+//! in. A [`Run`] feeds the real [`Checks`]. Compiled for tests alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
 //! `wallex-sim mutants`: a table of bugs, who found them, and how soon.
+//!
+//! The same seeds run without the bugs afterwards, and must pass. The exit code tells of a bug that was not found, or
+//! of something found without one. The hunt, and what counts as found, is the module's above.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};

@@ -1,4 +1,7 @@
 //! What can go wrong.
+//!
+//! Plain data, saved in plans that are replayed and pinned. Which faults a seed has, and when, is decided in `faults`;
+//! what each does is carried out in `world/chaos.rs`.
 
 use serde::{Deserialize, Serialize};
 use wallex_core::projector::Consumer;

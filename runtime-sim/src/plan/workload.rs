@@ -1,4 +1,7 @@
 //! What clients do, in numbers; the world turns it into requests.
+//!
+//! Wallets and keys are numbers and amounts are cents, so that plans are small and easy to shrink; [`Names`] gives them
+//! their ids. What a seed's clients do is decided in `generate`, what they try again in `world/clients.rs`.
 
 use std::sync::Arc;
 

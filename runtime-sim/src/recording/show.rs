@@ -1,4 +1,7 @@
 //! What a replay shows: a line for each input and effect as JSON, and the node's state after a step that was asked for.
+//!
+//! Only of one step, or only lines that name one wallet, when that is asked for. Times count from where the replay
+//! begins. What is fed and what is compared is left to the module above.
 
 use std::io::{self, Write};
 

@@ -1,8 +1,9 @@
 //! From a plan that fails to a small one that fails in the same way: delta debugging on the plan.
 //!
-//! It removes faults, then whole clients, then operations, then makes times shorter, and begins again until nothing more
-//! can go. A smaller plan counts only when the same invariant is violated, or when it panics with the same words; another
-//! failure is another bug. The network's delays follow from the plan's seed, so a smaller plan may need a few tries more than a pure function would.
+//! It removes faults, then whole clients, then operations, then makes times shorter, and begins again until nothing
+//! more can go. A smaller plan counts only when the same invariant is violated, or when it panics with the same words;
+//! another failure is another bug. The network's delays follow from the plan's seed, so a smaller plan may need a few
+//! tries more than a pure function would.
 
 mod plan;
 

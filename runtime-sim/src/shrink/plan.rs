@@ -1,5 +1,7 @@
-//! What can be taken out of a [`Plan`]. Clients keep their numbers: one that is removed has nothing to do. Steps that go
-//! leave their waiting time to the next one, so that what remains happens when it did.
+//! What can be taken out of a [`Plan`]. Clients keep their numbers: one that is removed has nothing to do. Steps that
+//! go leave their waiting time to the next one, so that what remains happens when it did.
+//!
+//! Offers smaller and simpler plans; which of them fails in the same way is found out by the module above.
 
 use super::{Part, Shrinkable};
 use crate::plan::{Act, Plan, Step};

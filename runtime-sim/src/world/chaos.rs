@@ -1,4 +1,8 @@
 //! Faults happen here: what the plan says, when it says it.
+//!
+//! A fault sets something in the network, a server, a disk or a process, and a part of the world does the rest. What
+//! lasts is undone at its time, and everything when the run heals. Also here: how instances hear of a log that has
+//! grown, of new messages and of their partitions.
 
 use wallex_core::effect::Input;
 use wallex_core::id::Version;

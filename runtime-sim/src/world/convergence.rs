@@ -1,4 +1,8 @@
 //! After the faults: everything must come to rest within a bound (INV-10), or the run says what has not.
+//!
+//! Looks at what clients have and what servers hold, not at what instances say of themselves. What is held back is
+//! tried again, as an operator would do it. How long to wait is the module's above; the verdict is left to the
+//! checkers, for whom the evidence is gathered here.
 
 use wallex_core::effect::Input;
 use wallex_core::limits::PARTITIONS;

@@ -1,17 +1,14 @@
 //! One run of a plan: clients, instances and servers on madsim's executor and clock.
 //!
-//! Owns the madsim runtime of the run. Each run has an operating system thread of its own, because hash keys and random
-//! generators of the standard library live as long as their thread (INV-13). A run has two phases: faults on, with safety
-//! checked at every step; then healed, with a bound within which everything must converge (INV-10).
+//! Owns the madsim runtime of the run (INV-13). A run has two phases: faults on, with safety checked at every step;
+//! then healed, with a bound within which everything must converge (INV-10).
 //!
 //! | file | owns |
 //! |---|---|
-//! | `state` | what all nodes share |
-//! | `packet` | what travels, and what happens in time |
-//! | `pump` | the task that lets things happen |
+//! | `state`, `packet`, `pump` | what all nodes share, what travels or happens in time, the task that lets it happen |
 //! | `instance`, `reads`, `process` | the service's processes |
 //! | `servers`, `inside` | event store, database, broker, leases; the insides of an embedded process |
-//! | `clients` | who asks, and writes down what comes back |
+//! | `clients`, `outcome` | who asks, and writes down what comes back; what came of the run |
 //! | `chaos`, `rot`, `convergence` | faults, and what must be true after them |
 
 mod chaos;
@@ -62,7 +59,8 @@ fn lock(shared: &Shared) -> MutexGuard<'_, World> {
     world
 }
 
-/// Runs a plan, on a thread of its own. `keep_trace` keeps the records of the trace.
+/// Runs a plan, on an operating system thread of its own: hash keys and random generators of the standard library live
+/// as long as their thread (INV-13). `keep_trace` keeps the records of the trace.
 #[must_use]
 pub fn run(plan: &Plan, keep_trace: bool) -> Outcome {
     let began = std::time::Instant::now();

@@ -1,4 +1,7 @@
 //! What came of a run.
+//!
+//! Owns how it ended: a panic before a violation, safety before liveness (INV-10). Violations are found by the
+//! checkers, on the evidence that `convergence` gathers; how it is told is left to [`crate::report`].
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! What travels between nodes, and what happens at a time of its own.
+//!
+//! Owns which packets may come twice, and how an effect is completed that has no answer: not done where nothing was
+//! sent, else unknown (INV-05). Delays and losses are the network's; what a packet does is left to whoever gets it.
 
 use std::sync::Arc;
 

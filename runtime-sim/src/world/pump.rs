@@ -1,4 +1,7 @@
 //! The one task that lets things happen at their time: deliveries, servers' work, timers, faults.
+//!
+//! Takes what is due from the network's queue, in its order, and hands it on; instances and clients are woken and take
+//! turns of their own. How long a message takes is left to [`crate::network`].
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! librdkafka's log and errors, through `tracing`, at a bounded rate: while a broker is away it repeats itself.
+//!
+//! Every client has a [`Log`] with a bound of its own, and lines that were left out are counted. The lines are for
+//! people: how a call ended is told by the call, what health shows comes from `statistics`.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

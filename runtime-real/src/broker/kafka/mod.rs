@@ -1,23 +1,12 @@
-//! Kafka: the topic of events, its consumers, and the topic of dead letters.
-//!
-//! Performs [`Effect::Publish`], [`Effect::PublishDead`] and [`Effect::Fetch`], and tells the core which partitions each
-//! consumer has been given ([`Input::PartitionsAssigned`], [`Input::PartitionsRevoked`]) and when messages wait.
-//!
-//! - **Partition** = the core's `partition_of` (murmur2 of the wallet id, as Kafka's own clients hash keys): the embedded
-//!   broker, this adapter and any other producer agree on it.
-//! - **Offsets**: the core counts from 1 and takes 0 for "nothing yet", so offset `n` of Kafka is `n + 1` in the core.
-//!   The core's "last taken" is then the very number that Kafka calls the committed offset (the next to read).
-//! - **Progress** lives in the database, in one transaction with the rows. What is committed to the group is for tools
-//!   that show lag, and is never read back (INV-06, INV-08).
-//! - **Order** per wallet is kept (INV-07): see `publisher`.
+//! Kafka: the topic of events, its consumers, and the topic of dead letters. What partitions, offsets, progress and
+//! order are in it is told at [`KafkaBroker`] (INV-06, INV-07, INV-08).
 //!
 //! | module | owns |
 //! |---|---|
 //! | `settings` | addresses, names, and the configuration of the clients |
 //! | `record` | an event as a message, and back |
 //! | `publisher` | publishing, and what is known of each event afterwards |
-//! | `consumer` | one consumer: its thread and its place in the group |
-//! | `buffer` | messages that were read and not taken yet |
+//! | `consumer`, `buffer` | one consumer: its thread, its place in the group, and what is read and not taken yet |
 //! | `topics` | topics with the right partitions and retention |
 //! | `statistics` | what health shows: connection, topics, lag |
 //! | `context` | librdkafka's log, at a bounded rate |
@@ -68,6 +57,17 @@ pub enum StartError {
 }
 
 /// The connection to Kafka; cheap to clone.
+///
+/// Performs [`Effect::Publish`], [`Effect::PublishDead`] and [`Effect::Fetch`], and tells the core which partitions
+/// each consumer has been given ([`Input::PartitionsAssigned`], [`Input::PartitionsRevoked`]) and when messages wait.
+///
+/// - **Partition** = the core's `partition_of` (murmur2 of the wallet id, as Kafka's own clients hash keys): the
+///   embedded broker, this adapter and any other producer agree on it.
+/// - **Offsets**: the core counts from 1 and takes 0 for "nothing yet", so offset `n` of Kafka is `n + 1` in the core.
+///   The core's "last taken" is then the very number that Kafka calls the committed offset (the next to read).
+/// - **Progress** lives in the database, in one transaction with the rows. What is committed to the group is for tools
+///   that show lag, and is never read back (INV-06, INV-08).
+/// - **Order** per wallet is kept (INV-07): see `publisher`.
 #[derive(Clone)]
 pub struct KafkaBroker {
     settings: Arc<KafkaSettings>,

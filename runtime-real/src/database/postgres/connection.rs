@@ -1,4 +1,8 @@
 //! The pool: waiting for the server, its version, the migrations, and the first checkpoints.
+//!
+//! Runs at the start, before anything else uses the database; instances that start together migrate one after the
+//! other. From then on every checkpoint exists, so moving one is always an update (INV-06). Addresses and bounds are in
+//! `options`.
 
 use std::path::PathBuf;
 use std::time::Duration;

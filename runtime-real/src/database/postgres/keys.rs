@@ -1,9 +1,10 @@
-//! Idempotency keys: reserved before a command runs, answered after, released when it is known not to have run (INV-05).
+//! Idempotency keys: reserved before a command runs, answered after, released when it is known not to have run
+//! (INV-05).
 //!
 //! A new key is whoever inserts its row first. A pending key whose attempt is dead passes on by compare-and-set, to one
-//! attempt only, under the first attempt's command id; an expired one is as good as new. The first answer stands. What is
-//! dead and what has expired, the server's clock says, and never an instance's (docs/adr/0014). Rows are locked in the order
-//! of keys, so instances wait for each other and do not deadlock.
+//! attempt only, under the first attempt's command id; an expired one is as good as new. The first answer stands. What
+//! is dead and what has expired, the server's clock says, and never an instance's (docs/adr/0014). Rows are locked in
+//! the order of keys, so instances wait for each other and do not deadlock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

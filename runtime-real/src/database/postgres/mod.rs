@@ -1,15 +1,13 @@
 //! PostgreSQL, for production: what [`super::sqlite`] keeps, and the idempotency keys beside it.
 //!
-//! Several instances use one database. Each effect is one transaction on one connection, and every transaction takes its
-//! locks in the same order: checkpoints (by partition), then what is set aside, then rows; idempotency keys by key. So
-//! instances wait for each other, and do not deadlock. Who comes second finds the checkpoint elsewhere (INV-06, INV-08).
+//! Several instances use one database. Whoever moves a checkpoint locks it first, so instances wait for each other and
+//! do not deadlock, and who comes second finds it elsewhere (INV-06, INV-08).
 //!
 //! | module | owns |
 //! |---|---|
-//! | `options`, `connection` | the way to the server: URL, pool, timeouts, version, migrations |
-//! | `transaction` | begin, commit, roll back, and what their failures mean |
+//! | `options`, `connection`, `transaction` | the way to the server, and what becomes of a transaction |
 //! | `perform` | which effect is which transaction |
-//! | `outbox`, `checkpoints`, `held`, `read_model`, `ledger` | one table each, or nearly |
+//! | `outbox`, `checkpoints`, `held`, `read_model`, `ledger`, `retention` | one table each, or nearly; what leaves |
 //! | `keys` | the idempotency port: reserve, answer, release, forget (INV-05) |
 //! | `queries` | what readers see |
 
@@ -42,6 +40,9 @@ use super::waiting::Waiting;
 use transaction::Durability;
 
 /// The pipeline's database on a server; cheap to clone.
+///
+/// An effect is one transaction on one connection. One that moves checkpoints locks them first (by partition), then
+/// what they stand for; idempotency keys are locked by key. Retention locks no checkpoint, only the rows that go.
 #[derive(Clone)]
 pub struct PostgresDatabase {
     pool: PgPool,

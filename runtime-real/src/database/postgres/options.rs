@@ -1,4 +1,8 @@
 //! How to reach the server, and the bounds of doing so.
+//!
+//! The timeouts stand together because they have to fit each other: the server ends a statement before the transaction
+//! is given up here, and that comes before the core takes the effect for lost. Neither errors nor `Debug` show the
+//! password.
 
 use std::fmt;
 use std::str::FromStr;

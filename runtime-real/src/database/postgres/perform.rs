@@ -1,4 +1,8 @@
 //! Effects of the pipeline and of the idempotency port, each performed in one transaction.
+//!
+//! Rows, what is set aside and the checkpoint change together, and not at all when the checkpoint is elsewhere (INV-06,
+//! INV-08, INV-11). Only a reservation has a second transaction: for keys that are not new (INV-05). Owns which effect
+//! must be synced to count; the statements are in the file of each table.
 
 use sqlx::postgres::PgConnection;
 use wallex_core::command::KeyHash;

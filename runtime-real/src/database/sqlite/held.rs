@@ -1,4 +1,8 @@
 //! Events that a consumer set aside: dead letters, and those that wait behind one (INV-11).
+//!
+//! Works inside the writer's transaction, so that what is set aside changes together with the checkpoint (INV-06). An
+//! event is held once for each consumer; one that could not be read has no payload. What is held and released is the
+//! core's decision.
 
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};

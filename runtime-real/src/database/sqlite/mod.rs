@@ -1,12 +1,11 @@
-//! SQLite, the embedded default: the outbox, the progress of every consumer, the read model, the ledger, and what was set aside.
+//! SQLite, the embedded default: outbox, progress of every consumer, read model, ledger, and what was set aside.
 //!
 //! Everything here can be rebuilt from the journal. Rows and the checkpoint that they stand for change in one
 //! transaction, so a replay changes nothing and a crash loses a whole step or none of it (INV-06, INV-08).
 //!
 //! | module | owns |
 //! |---|---|
-//! | `connection` | the file, its settings, its migrations |
-//! | `transaction` | begin, commit, roll back, and what their failures mean |
+//! | `connection`, `transaction` | the file, its settings, its migrations; how a transaction ends |
 //! | `perform` | which effect is which transaction |
 //! | `known`, `numbers`, `rows` | how wallets stand in tables, and statements over many rows |
 //! | `outbox`, `outbox_row`, `heads`, `checkpoints`, `held`, `read_model`, `ledger` | one table each, or nearly |

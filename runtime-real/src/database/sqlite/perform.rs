@@ -1,4 +1,8 @@
 //! Effects of the pipeline, each performed in one transaction.
+//!
+//! Rows, what is set aside and the checkpoint change together, and not at all when the checkpoint is elsewhere (INV-06,
+//! INV-08, INV-11). Everything goes through the one writer, reads of effects too; the statements are in the file of
+//! each table. Idempotency keys are not here: the embedded profile keeps them in the journal.
 
 use sqlx::sqlite::SqliteConnection;
 use wallex_core::effect::{Completion, Effect, Input, RelayProgress};

@@ -1,5 +1,8 @@
 //! The plain ledger that answers are held against: balances and versions, one operation at a time. Written from the
 //! documented rules, on integers; it shares nothing with the engine.
+//!
+//! What was carried out can be taken back, since `search` tries one order after another. Batches that are no single
+//! step, and which facts a refusal states, are `batch`'s.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,7 @@
 //! The outbox: rows written once, the checkpoints of feeder and relay, and when what was published (INV-06).
+//!
+//! A checkpoint moves by compare-and-set, and everything is checked before anything is changed. What the relay sets
+//! aside is in `held`; that both change together is left to `tables`.
 
 use std::collections::BTreeMap;
 

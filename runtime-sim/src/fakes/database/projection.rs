@@ -1,4 +1,7 @@
 //! Read model and ledger, each with its consumer's checkpoints in the same transaction (INV-07, INV-08).
+//!
+//! Refuses what real tables refuse (a row at another version, a second entry) and what is poisoned, before anything is
+//! changed. What projectors set aside is in `held`; that all changes together is left to `tables`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,7 @@
 //! All tables, and the one transaction that each effect is.
+//!
+//! Effects that are not the database's come to nothing. Says whether something was written, so that the module above
+//! knows what a power cut may take; when it does, and whose answers are lost, is left to the world.
 
 use wallex_core::effect::{Completion, Effect, Failure, FailureKind, Input};
 use wallex_core::projector::Consumer;

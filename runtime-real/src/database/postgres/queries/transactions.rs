@@ -1,4 +1,7 @@
 //! The history of a wallet: its ledger entries, in pages, in the order of versions.
+//!
+//! A page is one statement over a range of versions, which the cursor narrows. Filters and cursors are
+//! [`crate::database::queries`]'; a CSV statement reads its pages through here too.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! How far the pipeline is: the outbox's lag, each consumer's place, and what was set aside.
+//!
+//! A projector that is far behind is not counted row by row: its lag is then the distance in positions. The figures are
+//! read one after another and need not be of one moment. Who shows them is left to HTTP.
 
 use wallex_core::id::Position;
 use wallex_core::projector::Consumer;
