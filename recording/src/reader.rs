@@ -66,6 +66,14 @@ pub enum RunError {
     Foreign(PathBuf),
 }
 
+/// The newest run; of a process that records two nodes, the one of commands.
+fn newest_of(runs: &[PathBuf]) -> Option<PathBuf> {
+    let is_of = |run: &PathBuf, node: &str| run.to_string_lossy().ends_with(node);
+    let newest = runs.last()?;
+    let commands = runs.iter().rev().find(|run| is_of(run, "-commands") && is_of(newest, "-pipeline"));
+    Some(commands.unwrap_or(newest).clone())
+}
+
 impl Run {
     /// Opens a run: its own directory, or one above it, where the newest run is taken; a run of commands before one
     /// of the pipeline.
@@ -76,9 +84,8 @@ impl Run {
         let failed = |source| RunError::Io { path: directory.to_owned(), source };
         let own = files_of(directory).map_err(failed)?;
         let (directory, files) = if own.is_empty() {
-            let mut runs = runs_of(directory).map_err(failed)?;
-            runs.sort_by_key(|run| run.to_string_lossy().ends_with("-commands"));
-            let newest = runs.pop().ok_or_else(|| RunError::Empty(directory.to_owned()))?;
+            let runs = runs_of(directory).map_err(failed)?;
+            let newest = newest_of(&runs).ok_or_else(|| RunError::Empty(directory.to_owned()))?;
             let files = files_of(&newest).map_err(failed)?;
             (newest, files)
         } else {

@@ -299,3 +299,21 @@ fn a_state_that_is_larger_than_a_file_does_not_make_every_input_one() {
     let inputs = all.iter().filter(|entry| matches!(entry.frame, Frame::Input(..))).count();
     assert!(states > 2 && states * 4 < inputs, "{states} states of {inputs} inputs");
 }
+
+#[test]
+fn a_directory_stands_for_its_newest_run_and_for_commands_before_the_pipeline() {
+    let parent = tempfile::tempdir().unwrap();
+    let record = |micros: i64, node: &str| {
+        let (_, recorder) =
+            RecordedNode::recorded(Config::default(), at(micros), parent.path(), node, Limits::default()).unwrap();
+        let directory = recorder.directory().to_owned();
+        recorder.finish().unwrap();
+        directory
+    };
+    let found = || Run::open(parent.path()).unwrap().directory().to_owned();
+    let commands = record(1, "commands");
+    record(2, "pipeline");
+    assert_eq!(found(), commands);
+    let instance = record(3, "instance");
+    assert_eq!(found(), instance);
+}

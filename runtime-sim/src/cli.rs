@@ -427,7 +427,7 @@ fn run_sweep(out: &mut impl Write, sweep: &Sweep, failures: &Path) -> io::Result
     for (scene, reached) in &swept.scenes {
         report::never_reached(out, *scene, reached)?;
     }
-    writeln!(out, "failures      {}", swept.failures.len())?;
+    writeln!(out, "failures      {}", swept.failed)?;
     for (number, failed) in swept.failures.iter().enumerate() {
         write_failed(out, failed, failures, number == 0)?;
     }

@@ -52,10 +52,16 @@ pub struct Failed {
 pub struct Swept {
     /// Runs.
     pub runs: u64,
-    /// The failed ones.
+    /// How many of them failed.
+    pub failed: u64,
+    /// The first failed ones, up to a bound.
     pub failures: Vec<Failed>,
+    /// The worst ending of all.
+    worst: Option<Ending>,
     /// Runs that were run once more.
     pub repeated: u64,
+    /// How many of these left another trace.
+    unsteady: u64,
     /// Situations reached, by scene.
     pub scenes: BTreeMap<Scene, Reached>,
     /// The workload, over all runs.
@@ -97,12 +103,12 @@ impl Sweep {
     }
 
     /// Runs them. `progress` is told after every run: the runs so far and the failures.
-    pub fn run(&self, progress: impl Fn(u64, usize) + Sync) -> Swept {
+    pub fn run(&self, progress: impl Fn(u64, u64) + Sync) -> Swept {
         self.run_with(|plan| world::run(plan, false), progress)
     }
 
     /// Runs them in a way of one's own.
-    fn run_with(&self, run: impl Fn(&Plan) -> Outcome + Sync, progress: impl Fn(u64, usize) + Sync) -> Swept {
+    fn run_with(&self, run: impl Fn(&Plan) -> Outcome + Sync, progress: impl Fn(u64, u64) + Sync) -> Swept {
         let began = Instant::now();
         let next = AtomicU64::new(*self.seeds.start());
         let over = AtomicBool::new(false);
@@ -120,7 +126,7 @@ impl Sweep {
                         let again = self.repeats(seed).then(|| run(&plan).trace_hash);
                         let mut swept = swept.lock().unwrap_or_else(PoisonError::into_inner);
                         let failed = swept.add(plan, outcome, again);
-                        progress(swept.runs, swept.failures.len());
+                        progress(swept.runs, swept.failed);
                         if failed && !self.keep_going {
                             over.store(true, Ordering::Relaxed);
                         }
@@ -153,7 +159,11 @@ impl Swept {
             self.inconclusive_seeds.push(plan.seed);
         }
         let again = again.filter(|again| *again != outcome.trace_hash);
-        let failed = again.is_some() || outcome.ending() != Ending::Passed;
+        let ending = outcome.ending();
+        let failed = again.is_some() || ending != Ending::Passed;
+        self.failed += u64::from(failed);
+        self.unsteady += u64::from(again.is_some());
+        self.worst = Some(self.worst.map_or(ending, |worst| worst.min(ending)));
         if failed && self.failures.len() < FAILURES_MAX {
             self.failures.push(Failed { plan, outcome, again });
         }
@@ -163,13 +173,13 @@ impl Swept {
     /// The worst ending.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        self.failures.iter().map(|failed| failed.outcome.ending()).min().unwrap_or(Ending::Passed)
+        self.worst.unwrap_or(Ending::Passed)
     }
 
     /// Whether the same run left the same trace whenever it was looked (INV-13).
     #[must_use]
     pub fn is_deterministic(&self) -> bool {
-        self.failures.iter().all(|failed| failed.again.is_none())
+        self.unsteady == 0
     }
 
     /// Situations reached, over all runs.
@@ -230,6 +240,20 @@ mod tests {
         let [failed] = &swept.failures[..] else { panic!("{} failures", swept.failures.len()) };
         assert_eq!((failed.plan.seed, failed.outcome.ending()), (5, Ending::Passed));
         assert_ne!(failed.again.as_ref(), Some(&failed.outcome.trace_hash));
+    }
+
+    #[test]
+    fn what_is_no_longer_kept_still_counts() {
+        let mut swept = Swept::default();
+        let plan = generate(1, Preset::Calm, Topology::Embedded, 30);
+        let late = Outcome { panic: Some("late".to_owned()), ..Outcome::default() };
+        let failed = |again: &str| (Outcome::default(), Some(again.to_owned()));
+        for (outcome, again) in std::iter::repeat_with(|| failed("other")).take(FAILURES_MAX).chain([(late, None)]) {
+            swept.add(plan.clone(), outcome, again);
+        }
+        assert_eq!((swept.failed, swept.failures.len()), (51, FAILURES_MAX));
+        assert_eq!(swept.ending(), Ending::Crash);
+        assert!(!swept.is_deterministic());
     }
 
     #[test]

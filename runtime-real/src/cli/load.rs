@@ -37,7 +37,7 @@ pub(super) struct LoadArgs {
     /// The service.
     #[arg(long, default_value = "http://127.0.0.1:3000")]
     url: String,
-    /// Makes the same choices as an earlier run [default: random, and reported].
+    /// Draws from the same numbers as an earlier run; what the workers meet still differs [default: random, and reported].
     #[arg(long)]
     seed: Option<u64>,
     /// Kinds of operations.

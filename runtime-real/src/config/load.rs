@@ -119,12 +119,23 @@ impl Loaded {
                     self.sources[at] = source;
                 }
             }
-            Err(reason) => {
-                let value = if setting.may_hold_a_password() { "***".to_owned() } else { text };
-                errors.push(ConfigError::Invalid { name: setting.path, value, origin: source, reason });
-            }
+            Err(reason) => errors.push(invalid(setting, text, source, reason)),
         }
     }
+}
+
+/// A value that is refused; it is not repeated when a password may be in it.
+fn invalid(setting: &Setting, value: String, origin: Source, reason: String) -> ConfigError {
+    let value = if setting.may_hold_a_password() { "***".to_owned() } else { value };
+    ConfigError::Invalid { name: setting.path, value, origin, reason }
+}
+
+/// What is wrong with the file's form, and where. The line itself is not repeated: a password may be in it.
+fn not_toml(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |start| start.chars().count()) + 1;
+    format!("line {line}, column {column}: {}", error.message())
 }
 
 fn file_path(sources: &Sources) -> Option<PathBuf> {
@@ -148,7 +159,8 @@ fn given_by_file(path: &Path, text: &str, given: &mut Vec<Given>, errors: &mut V
     match text.parse::<toml::Table>() {
         Ok(table) => given_by_table("", table, &source, given, errors),
         Err(error) => {
-            errors.push(ConfigError::NotToml { path: path.display().to_string(), reason: error.to_string() });
+            let reason = not_toml(text, &error);
+            errors.push(ConfigError::NotToml { path: path.display().to_string(), reason });
         }
     }
 }
@@ -167,12 +179,7 @@ fn given_by_table(
         match (Setting::named(&path), value) {
             (Some(setting), value) => match text_of(setting.kind, &value) {
                 Ok(text) => given.push(Given { setting, text, source: source.clone() }),
-                Err(reason) => errors.push(ConfigError::Invalid {
-                    name: setting.path,
-                    value: value.to_string(),
-                    origin: source.clone(),
-                    reason,
-                }),
+                Err(reason) => errors.push(invalid(setting, value.to_string(), source.clone(), reason)),
             },
             (None, toml::Value::Table(inner)) if is_section => given_by_table(&path, inner, source, given, errors),
             (None, _) => errors.push(unknown(&path, source.clone())),

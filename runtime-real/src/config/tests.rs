@@ -147,6 +147,16 @@ fn the_reference_lists_every_setting_with_its_variable() {
 }
 
 #[test]
+fn a_file_that_is_wrong_is_named_by_line_and_column_without_what_stands_there() {
+    let wrong = |text: &str| read_with(Some(text), &[]).unwrap_err().to_string();
+    let no_toml = wrong("listen = \"127.0.0.1:0\"\n[postgres]\nurl = postgres://me:secret@db/wallex\n");
+    assert!(no_toml.contains("line 3, column 7: ") && !no_toml.contains("secret"), "{no_toml}");
+    let no_text = wrong("[postgres]\nurl = [\"postgres://me:secret@db/wallex\"]\n");
+    assert!(no_text.contains("postgres.url") && no_text.contains("not an array"), "{no_text}");
+    assert!(!no_text.contains("secret"), "{no_text}");
+}
+
+#[test]
 fn passwords_are_not_printed() {
     let loaded = read_with(None, &[("WALLEX_POSTGRES_URL", "postgres://me:secret@db/wallex")]).unwrap();
     let printed = loaded.print();

@@ -100,7 +100,9 @@ impl Generations {
         if range.start() > range.end() {
             return Vec::new();
         }
-        self.older.range(range.clone()).chain(self.newer.range(range)).map(|(_, mark)| mark.clone()).collect()
+        // What was fetched again after a change of generation stands in both.
+        let older = self.older.range(range.clone()).filter(|(key, _)| !self.newer.contains_key(*key));
+        older.chain(self.newer.range(range)).map(|(_, mark)| mark.clone()).collect()
     }
 }
 
@@ -162,6 +164,15 @@ mod tests {
         let entries = Projection::Ledger(events.iter().map(LedgerEntry::from).collect());
         assert_eq!(versions(&pending.written(Consumer::Ledger, &entries)), [2, 3]);
         assert!(pending.written(Consumer::ReadModel, &update(&events[2], 0)).is_empty());
+    }
+
+    #[test]
+    fn an_event_that_was_fetched_twice_is_written_once() {
+        let (events, mut pending) = (events(2), Pending::default());
+        pending.note(Consumer::ReadModel, &events[1]);
+        pending.read_model.older = std::mem::take(&mut pending.read_model.newer);
+        pending.note(Consumer::ReadModel, &events[1]);
+        assert_eq!(versions(&pending.written(Consumer::ReadModel, &update(&events[1], 0))), [2]);
     }
 
     #[test]
