@@ -90,12 +90,24 @@ wait_for() { # url, pid
 # A figure of the instance, the largest of its kind.
 metric() { curl -s --max-time 2 "$url/metrics" | awk -v name="$1" 'index($1, name) == 1 { if ($NF > most) most = $NF } END { printf "%.3f", most }'; }
 
-# Events that some step after the log has not done yet.
-lag() { curl -s --max-time 2 "$url/metrics" | awk '/^(outbox|projector)_lag_events/ { if ($NF > most) most = $NF; seen = 1 } END { printf "%d", seen ? most : 999999999 }'; }
+# Events that some step after the log has not done yet; at least 1 while the oldest of them has an age. Figures that are not
+# there, or not known, are no 0.
+lag() {
+    curl -s --max-time 2 "$url/metrics" | awk '
+        !/^(outbox|projector)_lag_(events|seconds)/ { next }
+        $NF !~ /^[0-9]/ { unknown = 1; next }
+        { seen[$1] = 1 }
+        /_lag_seconds/ { if ($NF > 0 && most < 1) most = 1; next }
+        $NF > most { most = $NF }
+        END { printf "%d", !unknown && ("outbox_lag_events" in seen) && ("outbox_lag_seconds" in seen) ? most : 999999999 }'
+}
 
+# Seen twice: one look may fall between a step that has ended and the next that has not begun.
 until_caught_up() {
+    local seen=0
     for _ in $(seq 3000); do
-        [ "$(lag)" -ne 0 ] || return 0
+        if [ "$(lag)" -eq 0 ]; then seen=$((seen + 1)); else seen=0; fi
+        [ "$seen" -lt 2 ] || return 0
         sleep 0.02
     done
     say "${0##*/}: the projections do not catch up, $(lag) events behind"
