@@ -66,14 +66,18 @@ pub enum Log {
 }
 
 impl Log {
-    /// How many events there are after a position. Beside a server those that are in memory are counted: after a long
-    /// standstill there are more.
-    #[must_use]
-    pub fn count_after(&self, position: Position) -> u64 {
+    /// How many events there are after a position. A server's log is counted a part at a time: when it is far to its end,
+    /// there are more. Nothing is counted only where nothing is.
+    ///
+    /// # Errors
+    /// [`LogError`] says what is in the way.
+    pub async fn count_after(&self, position: Position) -> Result<u64, LogError> {
         match self {
             // The journal's positions count its events.
-            Self::Journal(reader) => reader.position().0.saturating_sub(position.0),
-            Self::Server(store) => store.count_after(position),
+            Self::Journal(reader) => Ok(reader.position().0.saturating_sub(position.0)),
+            Self::Server(store) => {
+                store.count_after(position).await.map_err(|error| LogError::Server(error.to_string()))
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use crate::client::{CallError, Client};
 use crate::protocol::READ;
 use crate::protocol::read::{
     AllSource, AllStart, Amount, ControlOption, Direction, Expression, Filter, FilterBy, FilterWindow, Filtering,
-    ReadContent, ReadEvent, ReadOptions, ReadReq, Source, UuidContent, UuidOption,
+    ReadContent, ReadEvent, ReadOptions, ReadReq, RecordedEvent, Source, UuidContent, UuidOption,
 };
 use crate::protocol::shared;
 
@@ -58,7 +58,21 @@ pub(super) fn start_at(after: Position) -> AllStart {
 
 /// Events after a position, in log order, at most `limit`.
 pub(super) async fn read(client: &Client, after: Position, limit: usize) -> Result<Vec<Recorded>, ReadError> {
-    let mut events: Vec<Recorded> = Vec::new();
+    read_as(client, after, limit, |event| recorded(event)).await
+}
+
+/// The positions of events after a position, in log order, at most `limit`: what the events say is not looked at.
+pub(super) async fn positions(client: &Client, after: Position, limit: usize) -> Result<Vec<Position>, CallError> {
+    read_as(client, after, limit, |event| Ok(Position(event.prepare_position))).await
+}
+
+async fn read_as<T, E: From<CallError>>(
+    client: &Client,
+    after: Position,
+    limit: usize,
+    taken: impl Fn(&RecordedEvent) -> Result<T, E>,
+) -> Result<Vec<T>, E> {
+    let mut events: Vec<T> = Vec::new();
     if limit == 0 {
         return Ok(events);
     }
@@ -66,17 +80,17 @@ pub(super) async fn read(client: &Client, after: Position, limit: usize) -> Resu
     loop {
         let count = asked as u64;
         let mut answers = client.stream(&READ, request(start_at(after), Amount::Count(count))).await?;
-        let mut seen = 0;
+        let (mut seen, mut last) = (0, after);
         events.clear();
         while let Some(answer) = answers.next(client.timing().call).await? {
             let Some(event) = event_of(answer.content) else { continue };
             let Some(event) = event.event else { continue };
             seen += 1;
-            let last = events.last().map_or(after, |last| last.position);
             if event.prepare_position <= last.0 {
                 continue;
             }
-            events.push(recorded(&event)?);
+            last = Position(event.prepare_position);
+            events.push(taken(&event)?);
             if events.len() == limit {
                 return Ok(events);
             }

@@ -10,8 +10,10 @@
 //! | `streams` | reads of wallets |
 //! | `log` | reads of all wallets, in log order, and what a position is |
 //! | `ring`, `follow` | the newest events, kept by a subscription |
+//! | `backlog` | how many events a reader has before it |
 
 mod append;
+mod backlog;
 mod follow;
 mod log;
 mod record;
@@ -28,6 +30,7 @@ use wallex_core::id::Position;
 
 use crate::client::{CallError, Client, ConnectError, ConnectionString, Host, Timing};
 use crate::protocol::SUPPORTED_METHODS;
+use backlog::Backlog;
 use ring::Ring;
 
 /// Every wallet's stream begins so.
@@ -72,6 +75,7 @@ struct Shared {
     client: Client,
     options: Options,
     ring: Arc<Ring>,
+    backlog: Backlog,
     follower: OnceLock<Follower>,
 }
 
@@ -95,14 +99,16 @@ impl EventStore {
     pub async fn connect(settings: &ConnectionString, options: Options) -> Result<Self, ConnectError> {
         let client = Client::connect(settings, options.timing).await?;
         let ring = Arc::new(Ring::new(options.ring_events));
-        Ok(Self { shared: Arc::new(Shared { client, options, ring, follower: OnceLock::new() }) })
+        Ok(Self {
+            shared: Arc::new(Shared { client, options, ring, backlog: Backlog::default(), follower: OnceLock::new() }),
+        })
     }
 
     /// Follows the log from now on: the receiver is told when it has grown, and a reader that has caught up is served
     /// from memory. Must be called inside the runtime; later calls share the one subscription.
     #[must_use]
     pub fn follow(&self) -> watch::Receiver<Position> {
-        let Shared { client, options, ring, follower } = &*self.shared;
+        let Shared { client, options, ring, follower, .. } = &*self.shared;
         let follower = follower.get_or_init(|| {
             let (sender, head) = watch::channel(Position(0));
             let following = follow::run(client.clone(), Arc::clone(ring), sender, options.watchdog);
@@ -111,11 +117,15 @@ impl EventStore {
         follower.head.clone()
     }
 
-    /// How many events of the log after a position are in memory, once it is followed: all there are, unless there are
-    /// more than [`Options::ring_events`] or the log was not followed then. Positions say nothing of that, they count bytes.
-    #[must_use]
-    pub fn count_after(&self, position: Position) -> u64 {
-        self.shared.ring.count_after(position) as u64
+    /// How many events of the log are after a position (positions say nothing of that, they count bytes). Those that are
+    /// not in memory are counted on the server, for half a second at a time: before a long way is counted to its end, and
+    /// when it is longer than a million events, the answer is less than there are. It is 0 only when there is none.
+    ///
+    /// # Errors
+    /// [`CallError`] says why the server did not tell.
+    pub async fn count_after(&self, position: Position) -> Result<u64, CallError> {
+        let Shared { client, ring, backlog, .. } = &*self.shared;
+        backlog.count(client, ring, position).await
     }
 
     /// Asks the server whether it is there.

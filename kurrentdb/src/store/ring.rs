@@ -86,16 +86,23 @@ impl Ring {
         true
     }
 
-    /// How many events after a position the ring has; there are more when it begins later.
-    pub(super) fn count_after(&self, after: Position) -> usize {
+    /// Where the ring begins, and how many events after a position it has: those before its beginning are not among them.
+    /// Nothing when only the server can tell.
+    pub(super) fn count_after(&self, after: Position) -> Option<(Position, u64)> {
         let state = self.state();
-        state.events.len() - state.events.partition_point(|event| event.position <= after)
+        let from = state.events.partition_point(|event| event.position <= after);
+        self.knows(&state).then(|| (state.start, (state.events.len() - from) as u64))
+    }
+
+    /// Whether the ring has come to the end of the log, as far as this process can know.
+    fn knows(&self, state: &State) -> bool {
+        state.live && state.passed >= self.appended.load(Ordering::Acquire)
     }
 
     /// Events after a position, at most `limit`; nothing when only the server can tell.
     pub(super) fn after(&self, after: Position, limit: usize) -> Option<Vec<Recorded>> {
         let state = self.state();
-        if !state.live || after < state.start || state.passed < self.appended.load(Ordering::Acquire) {
+        if after < state.start || !self.knows(&state) {
             return None;
         }
         let from = state.events.partition_point(|event| event.position <= after);
@@ -118,13 +125,21 @@ mod tests {
     fn what_comes_after_a_position_is_counted_in_events_as_far_as_the_ring_goes_back() {
         let ring = Ring::new(3);
         ring.begin(Position(0), 0);
-        assert_eq!(ring.count_after(Position(0)), 0);
+        assert_eq!(ring.count_after(Position(0)), None, "nobody has said yet that nothing is missing");
+        ring.set_live(true);
+        assert_eq!(ring.count_after(Position(0)), Some((Position(0), 0)));
         for event in events(5) {
             let commit = event.position.0;
             assert!(ring.push(event, commit));
         }
-        assert_eq!(ring.count_after(Position(3 * 700)), 2);
-        assert_eq!(ring.count_after(Position(5 * 700)), 0);
-        assert_eq!(ring.count_after(Position(0)), 3, "the ring holds no more");
+        let start = Position(2 * 700);
+        assert_eq!(ring.count_after(Position(3 * 700)), Some((start, 2)));
+        assert_eq!(ring.count_after(Position(5 * 700)), Some((start, 0)));
+        assert_eq!(ring.count_after(Position(0)), Some((start, 3)), "the ring holds no more, and says where it begins");
+        ring.note_append(6 * 700);
+        assert_eq!(ring.count_after(Position(0)), None, "an append of this process has not come back yet");
+        ring.pass(6 * 700);
+        ring.set_live(false);
+        assert_eq!(ring.count_after(Position(0)), None, "the subscription is broken");
     }
 }

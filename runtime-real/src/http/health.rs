@@ -102,8 +102,9 @@ pub(super) async fn metrics(service: &Service) -> Response<Body> {
 async fn pipeline_look(service: &Service) -> Option<PipelineLook> {
     let statistics = service.queries.statistics().await.ok()?;
     let oldest_unfed = service.log.time_of_next(statistics.outbox_filled).await.ok()?;
-    let (unfed, now) = (service.log.count_after(statistics.outbox_filled), driver::now());
-    Some(PipelineLook { unfed, oldest_unfed, statistics, now })
+    // Counted after the first of them was looked for: where there is a first one, the count is not 0.
+    let unfed = service.log.count_after(statistics.outbox_filled).await.ok()?;
+    Some(PipelineLook { unfed, oldest_unfed, statistics, now: driver::now() })
 }
 
 async fn report(service: &Service) -> Response<Body> {

@@ -85,7 +85,7 @@ struct ProjectorMetrics {
 
 /// Where the log and the tables stood at one look.
 pub(super) struct PipelineLook {
-    /// Events of the log that are not in the outbox yet.
+    /// Events of the log that are not in the outbox yet, or fewer where they are very many; never 0 when there is one.
     pub(super) unfed: u64,
     /// When the first of them happened.
     pub(super) oldest_unfed: Option<Timestamp>,
@@ -164,10 +164,17 @@ impl Registry<'_> {
         self.gauge("dead_letters", of(consumer), "Events that a consumer gave up.")
     }
 
+    /// A gauge of which nothing is known before the first look: 0 would say that all is well.
+    fn lag(&self, name: &'static str, labels: Vec<Label>, doc: &'static str) -> Gauge {
+        let gauge = self.gauge(name, labels, doc);
+        gauge.set(f64::NAN);
+        gauge
+    }
+
     fn projector(&self, consumer: Consumer) -> ProjectorMetrics {
         let rate = "Failed transactions of a projector, as a share of them and the events applied, over a minute.";
         ProjectorMetrics {
-            lag_events: self.gauge("projector_lag_events", of(consumer), "Events that a projector has not applied."),
+            lag_events: self.lag("projector_lag_events", of(consumer), "Events that a projector has not applied."),
             dead_letters: self.dead_letters(consumer),
             errors: Ratio::new(self.gauge("projector_error_rate", of(consumer), rate)),
         }
@@ -191,8 +198,8 @@ impl Registry<'_> {
 
     fn pipeline(&self) -> PipelineMetrics {
         PipelineMetrics {
-            outbox_lag_events: self.plain_gauge("outbox_lag_events", "Events of the log that are not published."),
-            outbox_lag_seconds: self.plain_gauge("outbox_lag_seconds", "Age of the oldest of them."),
+            outbox_lag_events: self.lag("outbox_lag_events", Vec::new(), "Events of the log that are not published."),
+            outbox_lag_seconds: self.lag("outbox_lag_seconds", Vec::new(), "Age of the oldest of them."),
             relay_dead_letters: self.dead_letters(Consumer::Relay),
             read_model: self.projector(Consumer::ReadModel),
             ledger: self.projector(Consumer::Ledger),
@@ -205,7 +212,7 @@ fn of(consumer: Consumer) -> Vec<Label> {
 }
 
 impl Metrics {
-    /// Registers every figure, at zero.
+    /// Registers every figure, at zero where nothing has to be looked at.
     pub(super) fn new() -> Self {
         let durations = Matcher::Suffix("_duration_ms".to_owned());
         let builder = PrometheusBuilder::new().set_buckets_for_metric(durations, DURATION_BUCKETS_MS);

@@ -74,6 +74,8 @@ fn every_figure_of_the_contract_is_there() {
 #[test]
 fn lag_counts_what_is_in_the_log_and_not_in_the_outbox_yet() {
     let metrics = Metrics::new();
+    let unknown = value(&metrics.render(), "outbox_lag_events").unwrap();
+    assert!(unknown.is_nan(), "before the first look nobody knows that it is 0: {unknown}");
     metrics.observe_lag(&look(10));
     let rendered = metrics.render();
     assert_eq!(value(&rendered, "outbox_lag_events"), Some(13.0));

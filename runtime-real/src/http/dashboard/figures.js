@@ -22,12 +22,12 @@ const METRICS = {
 const OPERATIONS = ["create", "credit", "debit", "transfer", "batch"];
 const PERIOD_MS = 2000, PATIENCE_MS = 8000, SHOWN_MS = 300000, SHOWN_MS_LEAST = 60000;
 
-// Prometheus' text as a map from name to its series, each with labels and value.
+// Prometheus' text as a map from name to its series, each with labels and value. What is not known yet is not there.
 function parseMetrics(text) {
   const found = new Map();
   for (const line of text.split("\n")) {
     const parts = /^([A-Za-z_:][\w:]*)(?:\{(.*)\})? (\S+)/.exec(line);
-    if (!parts) continue;
+    if (!parts || parts[3] === "NaN") continue;
     const labels = {};
     for (const label of (parts[2] || "").matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)) labels[label[1]] = label[2];
     if (!found.has(parts[1])) found.set(parts[1], []);
