@@ -11,6 +11,7 @@ use super::problem::{Code, Problem};
 use super::response::{Body, JSON, json, whole};
 use super::state::Service;
 use super::{problem_schema, reads, schema};
+use crate::broker::kafka::StatisticsError;
 
 #[derive(Serialize)]
 struct Health {
@@ -94,7 +95,10 @@ pub(super) async fn statistics(service: &Service) -> Result<Response<Body>, Prob
         None => embedded(service).await?,
         Some(servers) => {
             let found = servers.broker.statistics().await.map_err(|error| {
-                let problem = Problem::new(Code::Unavailable, "Kafka does not answer");
+                let problem = match &error {
+                    StatisticsError::Client(_) => Problem::new(Code::Unavailable, "Kafka does not answer"),
+                    StatisticsError::Topics(_) => Problem::new(Code::Unavailable, format!("Kafka: {error}")),
+                };
                 problem.caused_by("Kafka could not be asked for its figures", &error)
             })?;
             let groups = found.groups.iter().map(|one| Group { name: one.group.clone(), lag: one.total() }).collect();

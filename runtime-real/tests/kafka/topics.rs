@@ -9,6 +9,7 @@ use wallex::broker::kafka::{KafkaBroker, StartError};
 use wallex_contracts::events::Log;
 use wallex_core::projector::Consumer;
 
+use crate::own::OwnServer;
 use crate::world::{World, settings, shared};
 
 fn admin() -> AdminClient<DefaultClientContext> {
@@ -45,6 +46,35 @@ async fn a_topic_with_another_number_of_partitions_is_refused_by_name() {
     assert!(matches!(error, StartError::Partitions { found: 3, wanted: 10, .. }), "{error}");
     assert!(error.to_string().contains(&topic));
     admin().delete_topics(&[&topic, &settings.dead_letters_topic()], &options()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_found_to_be_wrong_when_kafka_comes_back_is_the_reason_that_health_gives() {
+    let server = OwnServer::start("kafka");
+    let address = format!("127.0.0.1:{}", server.ports().port);
+    let settings = settings(&address);
+    let client: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &address).create().unwrap();
+    let topic = settings.events_topic();
+    let wrong = NewTopic::new(&topic, 3, TopicReplication::Fixed(1));
+    client.create_topics(&[wrong], &options()).await.unwrap()[0].as_ref().unwrap();
+    server.kill();
+    let (broker, _inputs) = KafkaBroker::start(settings, &[]).await.expect("a Kafka that is away is no error");
+    assert!(broker.health().await.reason.is_some());
+    server.restart();
+    let started = std::time::Instant::now();
+    let wanted = format!("topic {topic} has 3 partitions, and 10 are needed");
+    loop {
+        let health = broker.health().await;
+        let reason = health.reason.expect("nothing can be published at any time");
+        assert!(!health.topics_ready);
+        if health.latency.is_some() && reason.contains(&wanted) {
+            break;
+        }
+        assert!(started.elapsed() < crate::world::PATIENCE, "the reason stays {reason}");
+    }
+    let error = broker.statistics().await.unwrap_err().to_string();
+    assert!(error.contains(&wanted), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,7 +33,7 @@ use consumer::ConsumerThread;
 use publisher::Publisher;
 
 pub use settings::{DEAD_LETTER_PARTITIONS, KafkaSettings};
-pub use statistics::{GroupLag, KafkaHealth, KafkaStatistics, TopicStatistics};
+pub use statistics::{GroupLag, KafkaHealth, KafkaStatistics, StatisticsError, TopicStatistics};
 
 /// Why Kafka cannot be used at all.
 #[derive(Debug, thiserror::Error)]
@@ -160,17 +160,17 @@ impl KafkaBroker {
         }
     }
 
-    /// Whether Kafka answers, and how fast.
+    /// Whether Kafka can be used, and how fast it answers.
     pub async fn health(&self) -> KafkaHealth {
-        statistics::health(&self.publisher, self.topics.is_ready()).await
+        statistics::health(&self.publisher, &self.topics).await
     }
 
     /// Sizes of the topics and lag of the groups.
     ///
     /// # Errors
-    /// When Kafka does not answer.
-    pub async fn statistics(&self) -> Result<KafkaStatistics, KafkaError> {
-        statistics::read(Arc::clone(&self.settings)).await
+    /// [`StatisticsError`] says whether Kafka does not answer, or what is wrong with its topics.
+    pub async fn statistics(&self) -> Result<KafkaStatistics, StatisticsError> {
+        statistics::read(Arc::clone(&self.settings), &self.topics).await
     }
 
     /// Leaves the groups, so that others take over at once, and stops the threads. Waits for them: call it where

@@ -16,13 +16,14 @@ use wallex_core::projector::Consumer;
 use super::context::Log;
 use super::publisher::Publisher;
 use super::settings::{DEAD_LETTER_PARTITIONS, KafkaSettings, QUESTION_TIMEOUT};
+use super::topics::Topics;
 
-/// Whether Kafka answers.
+/// Whether Kafka can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaHealth {
     /// How long the producer's connection took to answer; nothing when it did not.
     pub latency: Option<Duration>,
-    /// Why it did not.
+    /// Why it cannot be used: it does not answer, or its topics are not as they should be.
     pub reason: Option<String>,
     /// Whether the topics are there and as they should be.
     pub topics_ready: bool,
@@ -35,6 +36,17 @@ pub struct KafkaStatistics {
     pub topics: Vec<TopicStatistics>,
     /// The groups of the projectors.
     pub groups: Vec<GroupLag>,
+}
+
+/// Why there are no figures.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StatisticsError {
+    /// The question was not answered.
+    #[error(transparent)]
+    Client(#[from] KafkaError),
+    /// The topics are not as they should be.
+    #[error("its topics cannot be used: {0}")]
+    Topics(Arc<str>),
 }
 
 /// One topic.
@@ -67,16 +79,23 @@ impl GroupLag {
 
 impl ConsumerContext for Log {}
 
-pub(super) async fn health(publisher: &Publisher, topics_ready: bool) -> KafkaHealth {
+pub(super) async fn health(publisher: &Publisher, topics: &Topics) -> KafkaHealth {
     let asked = Instant::now();
-    match publisher.ask_metadata().await {
-        Ok(()) => KafkaHealth { latency: Some(asked.elapsed()), reason: None, topics_ready },
-        Err(error) => KafkaHealth { latency: None, reason: Some(error.to_string()), topics_ready },
-    }
+    let answered = publisher.ask_metadata().await;
+    let latency = answered.is_ok().then(|| asked.elapsed());
+    let trouble = topics.trouble();
+    let topics_ready = trouble.is_none();
+    let unusable = trouble.map(|why| format!("its topics cannot be used: {why}"));
+    KafkaHealth { latency, reason: answered.err().map(|error| error.to_string()).or(unusable), topics_ready }
 }
 
-pub(super) async fn read(settings: Arc<KafkaSettings>) -> KafkaResult<KafkaStatistics> {
-    tokio::task::spawn_blocking(move || read_blocking(&settings)).await.map_err(|_| KafkaError::Canceled)?
+pub(super) async fn read(settings: Arc<KafkaSettings>, topics: &Topics) -> Result<KafkaStatistics, StatisticsError> {
+    // Asking for partitions that are not there would only find out that they are not.
+    if let Some(trouble) = topics.trouble() {
+        return Err(StatisticsError::Topics(trouble));
+    }
+    let read = tokio::task::spawn_blocking(move || read_blocking(&settings)).await;
+    Ok(read.map_err(|_| KafkaError::Canceled)??)
 }
 
 fn read_blocking(settings: &KafkaSettings) -> KafkaResult<KafkaStatistics> {

@@ -3,8 +3,7 @@
 //! The number of partitions decides where each wallet's events lie, so a topic with another number is refused. A Kafka
 //! that is away is asked again until it answers.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -22,18 +21,29 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 pub(super) struct Topics {
     settings: Arc<KafkaSettings>,
     admin: Arc<AdminClient<Log>>,
-    ready: AtomicBool,
+    /// Why they cannot be used, as far as is known; nothing when they can.
+    trouble: Mutex<Option<Arc<str>>>,
 }
 
 impl Topics {
     pub(super) fn new(settings: Arc<KafkaSettings>) -> Result<Self, KafkaError> {
         let admin = Arc::new(AdminClient::from_config_and_context(&settings.client(), Log::new("topics"))?);
-        Ok(Self { settings, admin, ready: AtomicBool::new(false) })
+        let trouble = Mutex::new(Some(Arc::from("the topics have not been looked at yet")));
+        Ok(Self { settings, admin, trouble })
     }
 
     /// Whether the topics are there.
     pub(super) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.noted().is_none()
+    }
+
+    /// Why the topics cannot be used: what the last attempt to prepare them has met. Nothing when they can.
+    pub(super) fn trouble(&self) -> Option<Arc<str>> {
+        self.noted().clone()
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Option<Arc<str>>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Creates and checks the topics. When Kafka does not answer, they are just not ready.
@@ -41,14 +51,16 @@ impl Topics {
     /// # Errors
     /// When a topic has another number of partitions.
     pub(super) async fn prepare(&self) -> Result<(), StartError> {
-        match self.create_and_check().await {
-            Ok(()) => self.ready.store(true, Ordering::Release),
+        let prepared = self.create_and_check().await;
+        *self.noted() = prepared.as_ref().err().map(|error| Arc::from(error.to_string()));
+        match prepared {
+            Ok(()) => Ok(()),
             Err(StartError::Client(error)) => {
                 tracing::warn!(%error, "Kafka's topics cannot be prepared now; it is tried again");
+                Ok(())
             }
-            Err(wrong @ (StartError::Partitions { .. } | StartError::Thread(_))) => return Err(wrong),
+            Err(wrong @ (StartError::Partitions { .. } | StartError::Thread(_))) => Err(wrong),
         }
-        Ok(())
     }
 
     pub(super) async fn prepare_until_ready(self: Arc<Self>) {
