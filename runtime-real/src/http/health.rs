@@ -151,10 +151,13 @@ fn write_check(check: &Check, out: &mut Vec<u8>) {
 /// Looks at everything, and notes it among the figures.
 async fn checks(service: &Service) -> Vec<Check> {
     let commands = async { service.gauges.trouble().map_or(Ok(()), |trouble| Err(trouble.to_owned())) };
-    let appends = async { service.gauges.append_failure().map_or(Ok(()), Err) };
     let store = async { service.log.ping().await.map_err(|error| error.to_string()) };
     let database = async { service.queries.ping().await.map_err(|error| error.to_string()) };
     let needed = tokio::join!(check("commands", commands), check("event-store", store), check("database", database));
+    if service.servers.is_some() && needed.1.reason.is_none() {
+        service.gauges.event_store_answers();
+    }
+    let appends = async { service.gauges.append_failure().map_or(Ok(()), Err) };
     let mut checks = vec![needed.0, needed.1, needed.2, check("appends", appends).await.optional()];
     if let Some(Servers { broker, leases, .. }) = &service.servers {
         let broker = async { broker.health().await.reason.map_or(Ok(()), Err) };

@@ -16,6 +16,7 @@ mod audit;
 mod client;
 #[path = "../crash/history.rs"]
 mod history;
+mod outages;
 #[allow(unreachable_pub)]
 #[path = "../services/own.rs"]
 mod own;
@@ -151,7 +152,8 @@ fn instances_answer_for_each_other_and_a_rolling_restart_fails_no_request() {
     let deadline = Instant::now() + TIME_MAX;
     let mut system = System::start(2);
     follow_the_contract(&system, deadline);
-    go_on_without_redis(&mut system, deadline);
+    outages::go_on_without_redis(&mut system, deadline);
+    outages::health_is_well_again_without_a_write(&mut system, deadline);
 
     let traffic = Traffic::start(seed, system.whereabouts(), deadline);
     for instance in [0, 1] {
@@ -166,34 +168,6 @@ fn instances_answer_for_each_other_and_a_rolling_restart_fails_no_request() {
     assert_eq!(history.without_an_answer(), Vec::<String>::new(), "a drain answers what it has begun to do");
     audit::audit(&mut history, &system.whereabouts(), deadline);
     find_what_is_tampered_with(&mut system);
-}
-
-/// Without Redis an instance is slower and not wrong, and says so in health and figures until it is back.
-fn go_on_without_redis(system: &mut System, deadline: Instant) {
-    let here = Whereabouts::of(1);
-    here.set(0, system.whereabouts().address(0));
-    let mut client = Client::new(here, deadline);
-    assert_eq!(figure(&mut client, r#"dependency_up{name="redis"}"#), 1.0);
-    let failures = figure(&mut client, "lease_failures_total");
-    system.kill(Server::Redis);
-    // A wallet of which nobody has a lease yet.
-    let carol = br#"{"walletId":"carol","ownerId":"c"}"#;
-    let written = client.post("/wallets", "without-redis", "contract", carol).unwrap();
-    assert_eq!(written.status, 201, "{:?}", written.json());
-    let health = client.get("/health").unwrap();
-    assert_eq!((health.status, health.json()["status"].as_str()), (200, Some("degraded")), "{:?}", health.json());
-    let dependencies = health.json()["dependencies"].as_array().unwrap().clone();
-    let down: Vec<_> = dependencies.iter().filter(|one| one["status"] == "down").collect();
-    assert!(matches!(down[..], [redis] if redis["name"] == "redis" && redis["reason"].is_string()), "{down:?}");
-    assert_eq!(client.get("/health/ready").unwrap().status, 200);
-    assert_eq!(figure(&mut client, r#"dependency_up{name="redis"}"#), 0.0);
-    assert_eq!(figure(&mut client, r#"dependency_up{name="kafka"}"#), 1.0);
-    assert!(figure(&mut client, "lease_failures_total") > failures, "the write asked for a lease");
-    system.restart(Server::Redis);
-    while figure(&mut client, r#"dependency_up{name="redis"}"#) < 1.0 {
-        assert!(Instant::now() < deadline, "Redis is back and not found");
-    }
-    assert_eq!(client.get("/health").unwrap().json()["status"], "up");
 }
 
 /// One figure of an instance.
