@@ -156,7 +156,7 @@ fn kafka_settings(config: &Config) -> KafkaSettings {
     KafkaSettings {
         prefix: config.kafka.topic_prefix.clone(),
         replication: u16::try_from(config.kafka.replication).unwrap_or(1),
-        ..KafkaSettings::new(&config.kafka.brokers)
+        ..KafkaSettings::new(config.kafka.brokers.as_str())
     }
 }
 

@@ -181,7 +181,10 @@ impl Running {
             ),
             Self::Production(_) => format!(
                 "profile production, {}, {}, kafka {}, {}, connected",
-                config.kurrentdb.url.0, config.postgres.url.0, config.kafka.brokers, config.redis.url.0
+                config.kurrentdb.url.0,
+                config.postgres.url.0,
+                config.kafka.brokers.as_str(),
+                config.redis.url.0
             ),
         }
     }

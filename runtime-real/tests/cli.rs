@@ -76,6 +76,8 @@ fn an_address_that_its_client_cannot_read_ends_with_two_and_names_the_setting() 
         ("WALLEX_KURRENTDB_URL", "kurrentdb.url", "kurrentdb://user:secret@db:2113?tsl=true"),
         ("WALLEX_POSTGRES_URL", "postgres.url", "postgres://user:secret@db:99999/wallex"),
         ("WALLEX_REDIS_URL", "redis.url", "redis://user:secret@db:6379/first"),
+        ("WALLEX_KAFKA_BROKERS", "kafka.brokers", ""),
+        ("WALLEX_KAFKA_BROKERS", "kafka.brokers", "k1:9092,k2:port"),
     ] {
         for args in [&["config", "check"][..], &["serve", "--profile", "production", "--listen", "127.0.0.1:0"]] {
             let output = wallex(args, &[(variable, url)]);

@@ -24,7 +24,8 @@ pub use print::reference;
 pub use settings::{SETTINGS, Setting};
 pub use url::ServerUrl;
 pub use value::{
-    Kind, KurrentDbUrl, LogFormat, LogLevel, MoneyFormat, OtlpEndpoint, PostgresUrl, Profile, RedisUrl, SampleRatio,
+    KafkaBrokers, Kind, KurrentDbUrl, LogFormat, LogLevel, MoneyFormat, OtlpEndpoint, PostgresUrl, Profile, RedisUrl,
+    SampleRatio,
 };
 
 /// Everything that can be set. The meaning of each field stands in [`SETTINGS`], the table that the documentation is
@@ -138,7 +139,7 @@ pub struct PostgresConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaConfig {
     /// `kafka.brokers`
-    pub brokers: String,
+    pub brokers: KafkaBrokers,
     /// `kafka.topic_prefix`
     pub topic_prefix: String,
     /// `kafka.replication`
@@ -210,7 +211,11 @@ impl Default for Config {
                 url: PostgresUrl(fixed_url("postgres://wallex@127.0.0.1:5434/wallex", "postgres")),
                 connections_max: 16,
             },
-            kafka: KafkaConfig { brokers: "127.0.0.1:9092".to_owned(), topic_prefix: String::new(), replication: 1 },
+            kafka: KafkaConfig {
+                brokers: fixed_brokers("127.0.0.1:9092"),
+                topic_prefix: String::new(),
+                replication: 1,
+            },
             redis: RedisConfig {
                 url: RedisUrl(fixed_url("redis://127.0.0.1:6379", "redis")),
                 key_prefix: "wallex".to_owned(),
@@ -223,6 +228,10 @@ impl Default for Config {
             otlp: OtlpConfig::default(),
         }
     }
+}
+
+fn fixed_brokers(text: &str) -> KafkaBrokers {
+    value::Value::parse(text).expect("a default is well-formed")
 }
 
 fn fixed_url(text: &str, scheme: &str) -> ServerUrl {

@@ -143,7 +143,11 @@ pub static SETTINGS: &[Setting] = &[
     setting!(kurrentdb.url, Kind::Text, "Production: connection string of KurrentDB; several hosts are a cluster."),
     setting!(postgres.url, Kind::Text, "Production: URL of the Postgres database."),
     setting!(postgres.connections_max, between(4, 1_000), "Production: most connections of one instance to Postgres."),
-    setting!(kafka.brokers, Kind::Text, "Production: Kafka brokers to begin with, separated by commas."),
+    setting!(
+        kafka.brokers,
+        Kind::Text,
+        "Production: Kafka brokers to begin with, `host` or `host:port`, separated by commas."
+    ),
     setting!(
         kafka.topic_prefix,
         Kind::Text,

@@ -94,7 +94,7 @@ fn wrong_values_are_errors_that_name_setting_source_and_rule() {
         ("[postgres]\nurl = \"postgres://db/x?sslmode=maybe\"", ("A", ""), ["postgres.url", "ssl"]),
         ("[redis]\nurl = \"redis://db:port\"", ("A", ""), ["redis.url", "did not parse"]),
         ("[redis]\nurl = \"redis://db:6379/first\"", ("A", ""), ["redis.url", "database number"]),
-        ("[kafka]\nbrokers = \"a b\"", ("A", ""), ["kafka.brokers", "must have only"]),
+        ("[kafka]\nbrokers = \"a b\"", ("A", ""), ["kafka.brokers", "host:port"]),
         ("money_format = \"float\"", ("A", ""), ["money_format", "number or string"]),
         ("http = 3", ("A", ""), ["unknown setting http", ""]),
         ("", ("PROJECTORS_AUTO_START", "yes"), ["PROJECTORS_AUTO_START: projectors.auto_start", "true or false"]),
@@ -103,6 +103,23 @@ fn wrong_values_are_errors_that_name_setting_source_and_rule() {
     ] {
         let message = error(file, &[environment]);
         assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+    }
+}
+
+#[test]
+fn kafka_has_at_least_one_broker_and_each_has_a_host() {
+    for brokers in ["k", "k1:9092,k2:9092", "10.0.0.1:9092", "[::1]:9092", "[::1]", "kafka_0.kafka-svc:65535"] {
+        let loaded = read_with(None, &[("WALLEX_KAFKA_BROKERS", brokers)]).unwrap();
+        assert_eq!(loaded.config.kafka.brokers.as_str(), brokers);
+    }
+    for brokers in
+        ["", ",", "k1:9092,", ":9092", "k:", "k:0", "k:99999", "k:+1", "k:port", "::1:9092", "[k]:1", "-k", "a/b"]
+    {
+        let message = error("", &[("WALLEX_KAFKA_BROKERS", brokers)]);
+        assert!(
+            message.contains("WALLEX_KAFKA_BROKERS: kafka.brokers") && message.contains("such as k1:9092"),
+            "{message}"
+        );
     }
 }
 

@@ -34,6 +34,10 @@ pub struct PostgresUrl(pub ServerUrl);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisUrl(pub ServerUrl);
 
+/// Kafka brokers to begin with: `host` or `host:port`, several separated by commas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaBrokers(String);
+
 /// The collector of traces, if there is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OtlpEndpoint(Option<ServerUrl>);
@@ -188,6 +192,44 @@ url_value!(
     PostgresUrl: &["postgres", "postgresql"], PostgresOptions::parse;
     RedisUrl: &["redis", "rediss"], RedisLeases::check_url;
 );
+
+impl KafkaBrokers {
+    /// As the client takes them.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for KafkaBrokers {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.split(',').all(is_broker) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("must be host or host:port, several separated by commas, such as k1:9092,k2:9092".to_owned())
+        }
+    }
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// Whether this is a host name, an address or an IPv6 address in brackets, with a port or without.
+fn is_broker(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, behind)) if address.parse::<std::net::Ipv6Addr>().is_ok() => match behind.strip_prefix(':') {
+            Some(port) => ("v6", Some(port)),
+            None if behind.is_empty() => ("v6", None),
+            None => return false,
+        },
+        Some(_) => return false,
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let is_name = host.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && host.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    let has_digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    is_name && port.is_none_or(|port| has_digits(port) && port.parse::<u16>().is_ok_and(|port| port > 0))
+}
 
 impl OtlpEndpoint {
     /// Its URL; nothing when traces go nowhere.
