@@ -154,6 +154,15 @@ impl Log {
         }
     }
 
+    /// Why there is no connection to the event store, when its client knows that there is none.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Journal(_) => None,
+            Self::Server(store) => store.trouble(),
+        }
+    }
+
     /// Whether the event store answers; embedded, its last event is read back.
     ///
     /// # Errors

@@ -138,6 +138,12 @@ impl EventStore {
         Ok(Health { host, version: methods.server_version, following: self.shared.ring.is_live() })
     }
 
+    /// Why there is no connection, when there is none; nobody is asked.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.client.server().err()
+    }
+
     /// Performs an effect of the event store port and gives its completion; nothing for any other effect.
     pub async fn perform(&self, effect: Effect) -> Option<Input> {
         let Shared { client, ring, .. } = &*self.shared;

@@ -19,6 +19,8 @@ const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; versi
 
 /// A dependency that has not answered by then is down.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// The same for `/health/ready`: who asks it gives up after a second as a rule, and takes the instance out.
+const READY_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// How one dependency was found.
 struct Check {
@@ -41,7 +43,7 @@ struct Check {
     )
 )]
 pub(super) async fn everything(service: &Service) -> Response<Body> {
-    report(service).await
+    report(service, &checks(service).await)
 }
 
 /// Whether the process runs.
@@ -58,7 +60,8 @@ pub(super) fn live(service: &Service) -> Response<Body> {
     json(out)
 }
 
-/// Whether the service takes requests: everything that it needs for them is up, and it is not stopping.
+/// Whether the service takes requests: everything that it needs for them is up, and it is not stopping. Nothing else is
+/// asked, and the answer comes within a second.
 #[utoipa::path(
     get,
     path = "/health/ready",
@@ -69,7 +72,7 @@ pub(super) fn live(service: &Service) -> Response<Body> {
     )
 )]
 pub(super) async fn ready(service: &Service) -> Response<Body> {
-    report(service).await
+    report(service, &needed(service, READY_TIMEOUT).await)
 }
 
 /// The figures of the service, for Prometheus. While the database or the log is away, those of the pipeline stay as they
@@ -107,8 +110,7 @@ async fn pipeline_look(service: &Service) -> Option<PipelineLook> {
     Some(PipelineLook { unfed, oldest_unfed, statistics, now: driver::now() })
 }
 
-async fn report(service: &Service) -> Response<Body> {
-    let checks = checks(service).await;
+fn report(service: &Service, checks: &[Check]) -> Response<Body> {
     let down = checks.iter().any(|check| check.needed && check.reason.is_some());
     let degraded = checks.iter().any(|check| check.reason.is_some());
     let status = match (service.is_draining(), down, degraded) {
@@ -150,25 +152,51 @@ fn write_check(check: &Check, out: &mut Vec<u8>) {
 
 /// Looks at everything, and notes it among the figures.
 async fn checks(service: &Service) -> Vec<Check> {
-    let commands = async { service.gauges.trouble().map_or(Ok(()), |trouble| Err(trouble.to_owned())) };
-    let store = async { service.log.ping().await.map_err(|error| error.to_string()) };
-    let database = async { service.queries.ping().await.map_err(|error| error.to_string()) };
-    let needed = tokio::join!(check("commands", commands), check("event-store", store), check("database", database));
-    if service.servers.is_some() && needed.1.reason.is_none() {
-        service.gauges.event_store_answers();
-    }
-    let appends = async { service.gauges.append_failure().map_or(Ok(()), Err) };
-    let mut checks = vec![needed.0, needed.1, needed.2, check("appends", appends).await.optional()];
-    if let Some(Servers { broker, leases, .. }) = &service.servers {
-        let broker = async { broker.health().await.reason.map_or(Ok(()), Err) };
-        let leases = async { leases.health().await.reason.map_or(Ok(()), Err) };
-        let (broker, leases) = tokio::join!(check("kafka", broker), check("redis", leases));
-        checks.extend([broker.optional(), leases.optional()]);
-    }
+    let (mut checks, servers) = tokio::join!(needed(service, CHECK_TIMEOUT), async {
+        match &service.servers {
+            Some(servers) => optional(servers).await,
+            None => Vec::new(),
+        }
+    });
+    checks.push(appends(service, &checks));
+    checks.extend(servers);
     for check in &checks {
         service.metrics.observe_dependency(check.name, check.reason.is_none());
     }
     checks
+}
+
+/// Looks at what no command can be answered without.
+async fn needed(service: &Service, patience: Duration) -> Vec<Check> {
+    let commands = async { service.gauges.trouble().map_or(Ok(()), |trouble| Err(trouble.to_owned())) };
+    let store = async { service.log.ping().await.map_err(|error| error.to_string()) };
+    let database = async { service.queries.ping().await.map_err(|error| error.to_string()) };
+    let (commands, store, database) = tokio::join!(
+        check("commands", patience, commands, || None),
+        check("event-store", patience, store, || service.log.trouble()),
+        check("database", patience, database, || None),
+    );
+    vec![commands, store, database]
+}
+
+/// Looks at what the service is slower or behind without.
+async fn optional(Servers { broker, leases, .. }: &Servers) -> Vec<Check> {
+    let kafka = async { broker.health().await.reason.map_or(Ok(()), Err) };
+    let redis = async { leases.health().await.reason.map_or(Ok(()), Err) };
+    let (kafka, redis) = tokio::join!(
+        check("kafka", CHECK_TIMEOUT, kafka, || broker.trouble()),
+        check("redis", CHECK_TIMEOUT, redis, || None),
+    );
+    vec![kafka.optional(), redis.optional()]
+}
+
+/// How the newest append went. One that failed before an event store of others answered says nothing any more.
+fn appends(service: &Service, needed: &[Check]) -> Check {
+    let store_answers = needed.iter().any(|check| check.name == "event-store" && check.reason.is_none());
+    if service.servers.is_some() && store_answers {
+        service.gauges.event_store_answers();
+    }
+    Check { name: "appends", needed: false, latency_ms: 0.0, reason: service.gauges.append_failure() }
 }
 
 impl Check {
@@ -178,13 +206,38 @@ impl Check {
     }
 }
 
-async fn check(name: &'static str, answers: impl Future<Output = Result<(), String>>) -> Check {
+/// `last_known` is what the dependency's client knows of it without asking, when it does not answer in time.
+async fn check(
+    name: &'static str,
+    patience: Duration,
+    answers: impl Future<Output = Result<(), String>>,
+    last_known: impl FnOnce() -> Option<String>,
+) -> Check {
     let started = Instant::now();
-    let answered = tokio::time::timeout(CHECK_TIMEOUT, answers).await;
+    let answered = tokio::time::timeout(patience, answers).await;
     let reason = match answered {
         Ok(Ok(())) => None,
         Ok(Err(reason)) => Some(reason),
-        Err(_) => Some("it does not answer".to_owned()),
+        Err(_) => Some(match last_known() {
+            Some(known) => format!("it does not answer; last: {known}"),
+            None => "it does not answer".to_owned(),
+        }),
     };
     Check { name, needed: true, latency_ms: elapsed_ms(started), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_that_does_not_answer_in_time_is_down_for_the_reason_that_its_client_knows() {
+        let soon = Duration::from_millis(1);
+        let silent = || std::future::pending::<Result<(), String>>();
+        let known = check("kafka", soon, silent(), || Some("connection refused".to_owned())).await;
+        assert_eq!(known.reason.as_deref(), Some("it does not answer; last: connection refused"));
+        assert_eq!(check("kafka", soon, silent(), || None).await.reason.as_deref(), Some("it does not answer"));
+        let up = check("kafka", READY_TIMEOUT, async { Ok(()) }, || Some("long ago".to_owned())).await;
+        assert_eq!(up.reason, None);
+    }
 }

@@ -153,6 +153,7 @@ fn instances_answer_for_each_other_and_a_rolling_restart_fails_no_request() {
     let mut system = System::start(2);
     follow_the_contract(&system, deadline);
     outages::go_on_without_redis(&mut system, deadline);
+    outages::go_on_without_kafka(&mut system, deadline);
     outages::health_is_well_again_without_a_write(&mut system, deadline);
 
     let traffic = Traffic::start(seed, system.whereabouts(), deadline);

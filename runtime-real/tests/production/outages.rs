@@ -67,6 +67,27 @@ pub(crate) fn health_is_well_again_without_a_write(system: &mut System, deadline
     }
 }
 
+/// Without Kafka events wait. Readiness does not ask it, and health says what its client has met.
+pub(crate) fn go_on_without_kafka(system: &mut System, deadline: Instant) {
+    let here = Whereabouts::of(1);
+    here.set(0, system.whereabouts().address(0));
+    let mut client = Client::new(here, deadline);
+    system.kill(Server::Kafka);
+    let health = client.get("/health").unwrap();
+    assert_eq!((health.status, health.json()["status"].as_str()), (200, Some("degraded")), "{:?}", health.json());
+    let why = reason(&health.json(), "kafka");
+    assert!(why.as_str().is_some_and(|why| why != "it does not answer"), "{why}");
+    let ready = client.get("/health/ready").unwrap();
+    assert_eq!((ready.status, ready.json()["status"].as_str()), (200, Some("up")), "{:?}", ready.json());
+    let asked: Vec<Value> =
+        ready.json()["dependencies"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
+    assert_eq!(asked, ["commands", "event-store", "database"]);
+    system.restart(Server::Kafka);
+    while client.get("/health").unwrap().json()["status"] != "up" {
+        assert!(Instant::now() < deadline, "Kafka is back and not found");
+    }
+}
+
 /// Why a dependency is down.
 fn reason(health: &Value, name: &str) -> Value {
     let dependencies = health["dependencies"].as_array().unwrap();

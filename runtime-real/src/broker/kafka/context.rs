@@ -18,6 +18,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 pub(super) struct Log {
     client: &'static str,
     window: Mutex<Window>,
+    last_error: Mutex<Option<String>>,
 }
 
 struct Window {
@@ -27,7 +28,7 @@ struct Window {
 
 impl Log {
     pub(super) fn new(client: &'static str) -> Self {
-        Self { client, window: Mutex::new(Window { began: Instant::now(), lines: 0 }) }
+        Self { client, window: Mutex::new(Window { began: Instant::now(), lines: 0 }), last_error: Mutex::default() }
     }
 
     /// Whether a line may be written now. Says how many were left out when a window is over.
@@ -42,6 +43,11 @@ impl Log {
         }
         window.lines = window.lines.saturating_add(1);
         window.lines <= LINES_MAX
+    }
+
+    /// The last error that the client has reported, however long ago.
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn warn(&self, text: &str) {
@@ -66,7 +72,9 @@ impl ClientContext for Log {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.warn(&format!("{error}: {reason}"));
+        let text = format!("{error}: {reason}");
+        self.warn(&text);
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 }
 

@@ -165,6 +165,12 @@ impl KafkaBroker {
         statistics::health(&self.publisher, &self.topics).await
     }
 
+    /// What is known to be wrong, without asking: the topics, or the last error of a connection, however long ago.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.topics.trouble().map(|why| why.to_string()).or_else(|| self.publisher.last_error())
+    }
+
     /// Sizes of the topics and lag of the groups.
     ///
     /// # Errors

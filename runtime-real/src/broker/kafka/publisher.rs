@@ -26,7 +26,7 @@ use wallex_core::projector::{Consumer, HeldEvent, partition_of};
 
 use super::context::Log;
 use super::record;
-use super::settings::{KafkaSettings, PUBLISH_TIMEOUT, QUESTION_TIMEOUT};
+use super::settings::{HEALTH_TIMEOUT, KafkaSettings, PUBLISH_TIMEOUT};
 
 pub(super) struct Publisher {
     settings: Arc<KafkaSettings>,
@@ -148,12 +148,17 @@ impl Publisher {
         }
     }
 
-    /// Asks Kafka for its brokers and the topic's.
+    /// Asks Kafka for its brokers and the topic's, for as long as health waits.
     pub(super) async fn ask_metadata(&self) -> Result<(), KafkaError> {
         let producer = Arc::clone(&self.producer());
         let topic = self.settings.events_topic();
-        let ask = move || producer.client().fetch_metadata(Some(&topic), QUESTION_TIMEOUT).map(drop);
+        let ask = move || producer.client().fetch_metadata(Some(&topic), HEALTH_TIMEOUT).map(drop);
         tokio::task::spawn_blocking(ask).await.map_err(|_| KafkaError::Canceled)?
+    }
+
+    /// The last error that the producer's connections have met.
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.producer().client().context().log.last_error()
     }
 
     async fn send_events(&self, events: &[Recorded], deadline: Instant) -> Vec<Outcome> {

@@ -15,6 +15,8 @@ pub const DEAD_LETTER_PARTITIONS: u16 = 5;
 pub(super) const PUBLISH_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a question about topics, groups or offsets may take.
 pub(super) const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long health waits for an answer; below the patience of the HTTP interface, so that the client's reason is shown.
+pub(super) const HEALTH_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// A consumer that is silent for so long has died, and its partitions go to others.
 pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest message, in bytes; the broker's default is a little more.

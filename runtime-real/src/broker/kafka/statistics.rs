@@ -86,7 +86,12 @@ pub(super) async fn health(publisher: &Publisher, topics: &Topics) -> KafkaHealt
     let trouble = topics.trouble();
     let topics_ready = trouble.is_none();
     let unusable = trouble.map(|why| format!("its topics cannot be used: {why}"));
-    KafkaHealth { latency, reason: answered.err().map(|error| error.to_string()).or(unusable), topics_ready }
+    // That no answer came in time is the client's error; why not is what its connections have met.
+    let silent = answered.err().map(|error| match publisher.last_error() {
+        Some(last) => format!("{error}; last: {last}"),
+        None => error.to_string(),
+    });
+    KafkaHealth { latency, reason: silent.or(unusable), topics_ready }
 }
 
 pub(super) async fn read(settings: Arc<KafkaSettings>, topics: &Topics) -> Result<KafkaStatistics, StatisticsError> {
