@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use wallex_core::effect::Completion;
 
@@ -102,8 +102,8 @@ pub(super) fn run(args: ServeArgs) -> ExitCode {
 async fn serve(config: Arc<Config>, recorder: FlightRecorder) -> Result<(), ServeError> {
     let began = Instant::now();
     // Signals first: one that comes during recovery ends the service as soon as it could begin.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals =
+        Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
     let address = config.listen;
     let listener = TcpListener::bind(address).map_err(|source| ServeError::Listen { address, source })?;
     let address = listener.local_addr()?;
@@ -133,18 +133,39 @@ async fn serve(config: Arc<Config>, recorder: FlightRecorder) -> Result<(), Serv
         began.elapsed().as_millis(),
     );
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: finishing what is in flight"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: finishing what is in flight"),
+        signal = signals.next() => tracing::info!("{signal}: finishing what is in flight"),
         () = keep_retention(running.database(), config.outbox.retention_hours) => {}
         () = ended(&http) => tracing::error!("the HTTP interface has ended by itself"),
     }
+    // Whoever sends requests here learns from `/health/ready` that it should not, before a connection is refused.
     service.begin_drain();
+    tokio::select! {
+        () = tokio::time::sleep(Duration::from_millis(config.http.drain_delay_ms)) => {}
+        signal = signals.next() => tracing::info!("{signal} again: no more requests are taken"),
+        () = ended(&http) => {}
+    }
     stop.send_replace(true);
     let served = tokio::task::spawn_blocking(move || http.join()).await;
     running.stop().await;
     match served {
         Ok(Ok(served)) => Ok(served?),
         Ok(Err(_)) | Err(_) => Err(ServeError::Io(std::io::Error::other("a thread of the HTTP interface panicked"))),
+    }
+}
+
+/// What ends the service.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }
 

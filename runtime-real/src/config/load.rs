@@ -12,10 +12,12 @@ use std::sync::Arc;
 use super::error::nearest;
 use super::settings::{SETTINGS, Setting};
 use super::value::Kind;
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, Profile};
 
 /// The variable that names the configuration file; not a setting itself.
 const FILE_VARIABLE: &str = "WALLEX_CONFIG";
+/// What `http.drain_delay_ms` is in the production profile, where nothing sets it.
+const DRAIN_DELAY_MS_PRODUCTION: u64 = 1_000;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +95,7 @@ impl Loaded {
         for value in given {
             loaded.take(value, &mut errors);
         }
+        loaded.fit_defaults_to_the_profile();
         if errors.is_empty() {
             contradictions(&loaded.config, &mut errors);
         }
@@ -108,6 +111,13 @@ impl Loaded {
     pub fn source(&self, path: &str) -> Option<&Source> {
         let at = SETTINGS.iter().position(|setting| setting.path == path)?;
         self.sources.get(at)
+    }
+
+    /// Nobody stands before an embedded service and looks whether it is ready; before an instance somebody does.
+    fn fit_defaults_to_the_profile(&mut self) {
+        if self.config.profile == Profile::Production && self.source("http.drain_delay_ms") == Some(&Source::Default) {
+            self.config.http.drain_delay_ms = DRAIN_DELAY_MS_PRODUCTION;
+        }
     }
 
     fn take(&mut self, given: Given, errors: &mut Vec<ConfigError>) {

@@ -99,6 +99,8 @@ pub struct HttpConfig {
     pub request_timeout_ms: u64,
     /// `http.min_version_wait_ms`
     pub min_version_wait_ms: u64,
+    /// `http.drain_delay_ms`
+    pub drain_delay_ms: u64,
     /// `http.drain_timeout_ms`
     pub drain_timeout_ms: u64,
 }
@@ -200,6 +202,7 @@ impl Default for Config {
                 header_timeout_ms: 60_000,
                 request_timeout_ms: 30_000,
                 min_version_wait_ms: 2_000,
+                drain_delay_ms: 0,
                 drain_timeout_ms: 10_000,
             },
             journal: JournalConfig { segment_bytes: 64 << 20, snapshot_every_events: 1_000_000 },

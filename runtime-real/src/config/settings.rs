@@ -125,6 +125,12 @@ pub static SETTINGS: &[Setting] = &[
         "Milliseconds for which `?minVersion=` waits for the read model."
     ),
     setting!(
+        http.drain_delay_ms,
+        between(0, 600_000),
+        "Milliseconds for which the service goes on taking requests after SIGTERM, while `/health/ready` is 503 already, so \
+         that a load balancer finds out; 1000 unless set in the production profile. A second signal ends it."
+    ),
+    setting!(
         http.drain_timeout_ms,
         between(0, 600_000),
         "Milliseconds that requests in flight get to finish when the service stops."

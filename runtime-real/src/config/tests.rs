@@ -124,6 +124,20 @@ fn kafka_has_at_least_one_broker_and_each_has_a_host() {
 }
 
 #[test]
+fn an_instance_goes_on_for_a_second_after_sigterm_unless_told_otherwise() {
+    let delay = |environment: &[(&str, &str)]| read_with(None, environment).unwrap().config.http.drain_delay_ms;
+    let production = ("WALLEX_PROFILE", "production");
+    assert_eq!((delay(&[]), delay(&[production])), (0, 1_000));
+    for told in ["0", "5000"] {
+        let set = ("WALLEX_HTTP_DRAIN_DELAY_MS", told);
+        assert_eq!(delay(&[production, set]).to_string(), told);
+        assert_eq!(delay(&[set]).to_string(), told);
+    }
+    let printed = read_with(None, &[production]).unwrap().print();
+    assert!(printed.contains("drain_delay_ms = 1000"), "{printed}");
+}
+
+#[test]
 fn every_error_is_reported_at_once() {
     let message = error("lisen = 1\nmoney_format = \"x\"", &[("WALLEX_NOPE", "1")]);
     assert_eq!(message.lines().count(), 3, "{message}");

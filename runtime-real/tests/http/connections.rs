@@ -4,7 +4,7 @@ use hyper::Request;
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use crate::harness::Service;
+use crate::harness::{Service, eventually};
 
 const CREDIT: &str = "POST /wallets/w/credit HTTP/1.1\r\nHost: w\r\nContent-Type: application/json\r\n";
 
@@ -106,5 +106,25 @@ fn a_stop_lets_requests_in_flight_finish_and_nothing_is_lost() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("connection"), Some("close"));
     assert!(busy.is_closed());
+    assert_eq!(service.exit_code(), Some(0));
+}
+
+/// Whoever distributes requests finds out from readiness, and until then what it sends is answered.
+#[test]
+fn after_sigterm_requests_are_answered_for_a_while_and_readiness_says_no() {
+    // Longer than the test takes: the second signal ends it.
+    let mut service = Service::start_with(&[("WALLEX_HTTP_DRAIN_DELAY_MS", "600000")]);
+    let mut kept = service.connect();
+    service.terminate();
+    let ready = eventually("readiness says no", || {
+        let ready = service.get("/health/ready");
+        (ready.status == 503).then_some(ready)
+    });
+    assert_eq!(ready.json()["status"], "draining");
+    service.create("late", "5");
+    kept.send("GET", "/wallets/late?version=1", &[], None);
+    assert_eq!(kept.receive("GET").status, 200);
+    assert_eq!(service.get("/health/live").status, 200);
+    service.terminate();
     assert_eq!(service.exit_code(), Some(0));
 }
