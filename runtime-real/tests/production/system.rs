@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -38,7 +40,7 @@ pub(crate) struct System {
     whereabouts: Whereabouts,
     directory: TempDir,
     // The proxies run on it, so it goes last.
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl System {
@@ -73,7 +75,7 @@ impl System {
             redis,
             whereabouts: Whereabouts::of(instances),
             directory,
-            _runtime: runtime,
+            runtime,
         };
         for instance in 0..instances {
             system.start_instance(instance);
@@ -171,10 +173,13 @@ impl System {
 
     /// Changes tables behind the back of everybody.
     pub(crate) fn tamper(&self, sql: &str) {
-        let arguments = ["-h", "127.0.0.1", "-U", "postgres", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql];
-        let port = self.postgres.ports().port.to_string();
-        let done = Command::new("psql").args(arguments).args(["-p", &port]).status().expect("psql runs");
-        assert!(done.success(), "{sql}");
+        let server = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(self.postgres.ports().port);
+        self.runtime.block_on(async {
+            let mut connection =
+                server.username("postgres").database("postgres").connect().await.expect("a connection");
+            let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await;
+            done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        });
     }
 
     /// A verb of the command line with the settings of the instances.
