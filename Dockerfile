@@ -1,12 +1,12 @@
 # The service in an image without a compiler, run by a user without rights.
-FROM rust:1.95-bookworm AS build
+FROM rust:1.95.0-bookworm AS build
 WORKDIR /source
 COPY . .
 # Sources and dependencies change at different rates: the caches outlive this layer.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target \
     cargo build --locked --release -p wallex && install -D target/release/wallex /out/wallex
 
-FROM debian:bookworm-slim
+FROM debian:bookworm-20260824-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /var/lib/wallex --create-home wallex
 COPY --from=build /out/wallex /usr/local/bin/wallex
