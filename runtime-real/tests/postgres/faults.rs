@@ -117,6 +117,37 @@ async fn a_server_that_falls_silent_is_given_up_before_the_core_gives_up_the_eff
     assert_eq!(write(&database, log.row(2).position.0, &log.rows[3..]).await, Completion::Done(()));
 }
 
+/// Whatever raises it, at a statement or at the COMMIT itself: the server has rolled back, and says so.
+#[tokio::test]
+async fn a_serialization_failure_is_known_not_to_be_done() {
+    let test = TestDatabase::create().await;
+    let database = test.instance().await;
+    let log = Log::of_two();
+    let mut sql = test.sql().await;
+    sqlx::raw_sql(
+        "CREATE FUNCTION collide() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN RAISE EXCEPTION 'could not serialize access' USING ERRCODE = '40001'; END $$",
+    )
+    .execute(&mut sql)
+    .await
+    .expect("a function");
+    for trigger in [
+        "CREATE TRIGGER collides BEFORE INSERT ON outbox_events FOR EACH ROW EXECUTE FUNCTION collide()",
+        "CREATE CONSTRAINT TRIGGER collides AFTER INSERT ON outbox_events DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION collide()",
+    ] {
+        sqlx::raw_sql(trigger).execute(&mut sql).await.expect("a trigger");
+        let failed = write(&database, 0, &log.rows).await;
+        assert!(is_unavailable(&failed), "{trigger}: {failed:?}");
+        assert_eq!(feeder(&database).await, Completion::Done(Position(0)), "{trigger}");
+        let rows: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM outbox_events").fetch_one(&mut sql).await.expect("a count");
+        assert_eq!(rows, 0, "{trigger}");
+        sqlx::raw_sql("DROP TRIGGER collides ON outbox_events").execute(&mut sql).await.expect("no trigger");
+    }
+    assert_eq!(write(&database, 0, &log.rows).await, Completion::Done(()));
+}
+
 #[tokio::test]
 async fn a_server_that_is_away_at_the_start_is_waited_for() {
     let test = TestDatabase::create().await;
