@@ -76,10 +76,22 @@ struct Scripts {
     give_back: Script,
 }
 
+#[derive(Default)]
 struct State {
     connection: Option<ConnectionManager>,
+    version: Version,
     /// The last failure, until something works again.
     failure: Option<(Instant, Arc<str>)>,
+}
+
+/// What is known of the server's version. One that was away is asked before its first lease, and again after each
+/// failure: another server may have taken its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Version {
+    #[default]
+    NotAsked,
+    Fine,
+    TooOld,
 }
 
 /// What health shows.
@@ -115,7 +127,7 @@ impl RedisLeases {
             prefix: Arc::from(prefix),
             token: token(),
             scripts: Arc::new(scripts),
-            state: Arc::new(Mutex::new(State { connection: None, failure: None })),
+            state: Arc::default(),
             failures: Arc::default(),
         })
     }
@@ -128,17 +140,47 @@ impl RedisLeases {
         Client::open(url).map(drop)
     }
 
-    /// Asks the server for its version. One that is away, or does not tell, passes: leases are not needed to be right.
+    /// Asks the server for its version, when that is not known. One that is away passes, because leases are not needed
+    /// to be right, and is asked when it is back; one that does not tell passes for good.
     ///
     /// # Errors
     /// [`VersionError`] when it is too old.
     pub async fn check_version(&self) -> Result<(), VersionError> {
-        let Ok(mut connection) = self.connection() else { return Ok(()) };
-        let info = async move { redis::cmd("INFO").arg("server").query_async::<String>(&mut connection).await };
-        match self.answer(info).await {
-            Ok(info) => judge_version(&info),
-            Err(Trouble::NotDone(_) | Trouble::Unknown(_)) => Ok(()),
+        // Trouble is remembered, and health shows it.
+        self.judged_version().await.unwrap_or(Ok(()))
+    }
+
+    async fn judged_version(&self) -> Result<Result<(), VersionError>, Trouble> {
+        if self.state().version == Version::Fine {
+            return Ok(Ok(()));
         }
+        let mut connection = self.connection()?;
+        let info = async move {
+            let info = redis::cmd("INFO").arg("server").query_async::<String>(&mut connection).await;
+            // Whoever may not ask is not told.
+            if info.as_ref().is_err_and(|error| error.code() == Some("NOPERM")) { Ok(String::new()) } else { info }
+        };
+        let judged = judge_version(&self.answer(info).await?);
+        let version = if judged.is_ok() { Version::Fine } else { Version::TooOld };
+        let before = std::mem::replace(&mut self.state().version, version);
+        if let Err(too_old) = &judged
+            && before != Version::TooOld
+        {
+            tracing::error!("{too_old}; commands go on without leases");
+        }
+        Ok(judged)
+    }
+
+    /// Whether the server is one that can be asked for leases.
+    async fn usable(&self) -> Result<(), Trouble> {
+        let reason = match self.judged_version().await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(too_old)) => too_old.to_string(),
+            // Only the version was asked for: whatever became of that, nothing has changed.
+            Err(Trouble::NotDone(reason) | Trouble::Unknown(reason)) => return Err(Trouble::NotDone(reason)),
+        };
+        self.state().failure = Some((Instant::now(), Arc::from(reason.as_str())));
+        Err(Trouble::NotDone(reason))
     }
 
     /// How many calls for leases had no answer since the start, those that were not even tried after one included.
@@ -150,8 +192,7 @@ impl RedisLeases {
     /// Another holder over the same Redis.
     #[must_use]
     pub fn another_holder(&self) -> Self {
-        let state = Arc::new(Mutex::new(State { connection: None, failure: None }));
-        Self { token: token(), state, failures: Arc::default(), ..self.clone() }
+        Self { token: token(), state: Arc::default(), failures: Arc::default(), ..self.clone() }
     }
 
     /// Performs [`Effect::Lease`], [`Effect::Unlease`], [`Effect::Lead`] and [`Effect::Resign`]; nothing for others.
@@ -205,19 +246,19 @@ impl RedisLeases {
     /// Asks Redis whether it is there.
     pub async fn health(&self) -> RedisHealth {
         let asked = Instant::now();
-        let answer = match self.connection() {
-            Ok(mut connection) => {
-                let ping = async move { redis::cmd("PING").query_async::<String>(&mut connection).await };
-                self.answer(ping).await.map(drop)
-            }
-            Err(trouble) => Err(trouble),
-        };
+        let answer = self.ping().await;
         match answer {
             Ok(()) => RedisHealth { latency: Some(asked.elapsed()), reason: None },
             Err(Trouble::NotDone(reason) | Trouble::Unknown(reason)) => {
                 RedisHealth { latency: None, reason: Some(reason) }
             }
         }
+    }
+
+    async fn ping(&self) -> Result<(), Trouble> {
+        self.usable().await?;
+        let mut connection = self.connection()?;
+        self.answer(async move { redis::cmd("PING").query_async::<String>(&mut connection).await }).await.map(drop)
     }
 
     fn wallet_key(&self, wallet: &WalletId) -> String {
@@ -271,6 +312,7 @@ impl RedisLeases {
         {
             return Err(Trouble::NotDone(reason.to_string()));
         }
+        self.usable().await?;
         let mut connection = self.connection()?;
         self.answer(async move { call.invoke_async::<T>(&mut connection).await }).await
     }
@@ -291,6 +333,9 @@ impl RedisLeases {
             tracing::warn!(%reason, "Redis does not answer; commands go on without leases");
         }
         state.failure = Some((Instant::now(), Arc::from(reason.as_str())));
+        if state.version == Version::Fine {
+            state.version = Version::NotAsked;
+        }
         if matches!(trouble, Trouble::Unknown(_)) {
             // A connection that swallows questions looks alive from here: the next question takes a new one.
             state.connection = None;

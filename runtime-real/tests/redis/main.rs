@@ -9,3 +9,4 @@ mod outages;
 mod own;
 #[path = "../services/proxy.rs"]
 mod proxy;
+mod versions;

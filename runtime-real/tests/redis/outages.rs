@@ -15,7 +15,7 @@ const EFFECT: EffectId = EffectId(3);
 const QUICK: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn lease(leases: &RedisLeases) -> Completion<Vec<bool>> {
+pub(crate) async fn lease(leases: &RedisLeases) -> Completion<Vec<bool>> {
     let (wallets, until) = (vec![WalletId::parse("alice").unwrap()], now().plus(Duration::from_secs(600)));
     let asked = Instant::now();
     let completion = match leases.perform(Effect::Lease { effect: EFFECT, wallets, until }).await {
@@ -26,7 +26,7 @@ async fn lease(leases: &RedisLeases) -> Completion<Vec<bool>> {
     completion
 }
 
-async fn granted_again(leases: &RedisLeases) {
+pub(crate) async fn granted_again(leases: &RedisLeases) {
     let started = Instant::now();
     while lease(leases).await != Completion::Done(vec![true]) {
         assert!(started.elapsed() < PATIENCE, "leases are not granted again");
