@@ -58,7 +58,7 @@ pub(super) fn start_at(after: Position) -> AllStart {
 
 /// Events after a position, in log order, at most `limit`.
 pub(super) async fn read(client: &Client, after: Position, limit: usize) -> Result<Vec<Recorded>, ReadError> {
-    read_as(client, after, limit, |event| recorded(event)).await
+    read_as(client, after, limit, recorded).await
 }
 
 /// The positions of events after a position, in log order, at most `limit`: what the events say is not looked at.

@@ -15,13 +15,16 @@ const WALLETS: usize = 12;
 /// A store that has followed the log from now on.
 async fn follower(port: u16) -> EventStore {
     let options = Options { ring_events: RING_EVENTS, ..options(PATIENCE) };
-    EventStore::connect(&ConnectionString::insecure("127.0.0.1", port), options).await.unwrap()
+    EventStore::connect(&ConnectionString::insecure("127.0.0.1", port), options).await.expect("the server answers")
 }
 
 async fn followed(store: &EventStore, last: Position) {
     let mut head = store.follow();
-    tokio::time::timeout(PATIENCE, head.wait_for(|head| *head >= last)).await.expect("it is followed").unwrap();
-    let standing = async { while !store.health().await.unwrap().following {} };
+    tokio::time::timeout(PATIENCE, head.wait_for(|head| *head >= last))
+        .await
+        .expect("it is followed")
+        .expect("the follower runs");
+    let standing = async { while !store.health().await.expect("the server answers").following {} };
     tokio::time::timeout(PATIENCE, standing).await.expect("the subscription stands");
 }
 
