@@ -294,29 +294,30 @@ pub(crate) fn clean_end<S: Storage>(shared: &Shared<S>, stop: &Stop) -> Result<(
     let length = file.length().during("measure", &name)?;
     let invalid = stop.invalid.unwrap_or(Invalid::Blank);
     match ending(&file, (offset, length), chain, invalid).during("read", &name)? {
-        Ending::Clean => {
-            make_durable(&file, offset).during("write", &name)?;
-            Ok((file, None))
-        }
         Ending::Torn { bytes } if mutant::on(Mutant::TornTailTrusted) => {
             Ok((file, Some(Torn { segment: name, offset, bytes })))
         }
+        Ending::Clean => {
+            make_durable(&file, offset, length).during("write", &name)?;
+            Ok((file, None))
+        }
         Ending::Torn { bytes } => {
-            write_zeros(&file, offset, offset + bytes).during("cut", &name)?;
-            make_durable(&file, offset).during("sync", &name)?;
+            make_durable(&file, offset, length).during("cut", &name)?;
             Ok((file, Some(Torn { segment: name, offset, bytes })))
         }
         Ending::Damaged(reason) => Err(JournalError::damaged(name, offset, reason)),
     }
 }
 
-/// Writes the end of a segment once more, as much as a frame can have, and syncs it. When the last frame's sync failed in an
-/// earlier life, the system may hold it in memory alone and count it as clean: it is read as if it were there, and no later
-/// sync would save it. What was there already is written over with the same bytes.
-fn make_durable(file: &impl File, end: u64) -> std::io::Result<()> {
+/// Writes the end of a segment once more, as much as a frame can have, and zeros over all that follows, and syncs both.
+/// After a sync that failed in an earlier life the system may hold bytes in memory alone and count them as clean: a frame
+/// would be read as if it were on the disk, and a frame that was taken back would still be there, under the next one to be
+/// written. No later sync would mend that. Bytes of frames are written over with the same bytes.
+fn make_durable(file: &impl File, end: u64, length: u64) -> std::io::Result<()> {
     let start = end.saturating_sub(FRAME_BYTES_MAX as u64);
     let mut bytes = vec![0; usize::try_from(end - start).unwrap_or_default()];
     let read = read_full(file, &mut bytes, start)?;
     file.write_at(&bytes[..read], start)?;
+    write_zeros(file, end, length)?;
     file.sync_data()
 }

@@ -104,6 +104,21 @@ fn a_load_that_comes_after_a_newer_one_changes_nothing() {
 }
 
 #[test]
+fn what_was_accepted_beside_others_of_its_append_is_not_refused_by_who_takes_it_over() {
+    assert_passes_with(MANY_COMMANDS, 216_930, Preset::Storm, Topology::Production);
+}
+
+#[test]
+fn a_frame_that_was_taken_back_in_memory_alone_does_not_damage_the_next_one() {
+    assert_passes_with(MANY_COMMANDS, 202_346, Preset::Storm, Topology::Embedded);
+}
+
+#[test]
+fn rot_in_what_a_snapshot_covers_is_found_by_verification() {
+    assert_passes_with(MANY_COMMANDS, 208_303, Preset::Default, Topology::Embedded);
+}
+
+#[test]
 fn clocks_that_are_wrong_by_minutes_contradict_nobody() {
     assert_passes_with(MANY_COMMANDS, 137, Preset::Default, Topology::Production);
     assert_passes_with(MANY_COMMANDS, 235, Preset::Storm, Topology::Production);

@@ -2,10 +2,12 @@
 //!
 //! A decided command joins the append that is forming, and so does a refusal: what it was refused on may itself not be
 //! durable yet. A refusal on state that another writer may have changed is taken only after a fresh look at the store.
+//! What may be taken over is not accepted for the sake of what others add to the same append (INV-05): it waits for it.
 
 use super::machine::{Command, CommandMachine, Phase, Targets};
 use super::slot::{CommandSlot, Slot, SlotId, Slots, Stage};
 use super::{FinalAnswer, Request, Success, Work};
+use crate::config::IdempotencyMode;
 use crate::event::Event;
 use crate::id::{TransferId, WalletId};
 use crate::index::{Index, index};
@@ -101,12 +103,13 @@ impl CommandMachine {
                 return self.decide_in_place(command);
             }
             Work::One(operation) => self.one(operation, &entry.request, &view, 0, found),
-            Work::Batch { operations, atomic } => return self.decide_batch(command, operations.len(), *atomic),
+            Work::Batch { atomic, .. } => return self.decide_batch(command, *atomic),
         };
         match decided {
             Decided::Refused(_) if !self.is_fresh(command) => false,
             Decided::Refused(rejection) => self.join(command, Err(rejection), 0),
             Decided::Found(success, _) => self.join(command, Ok(success), 0),
+            Decided::Accepted(_) if self.rests_on_others(command, &[&decided]) => self.wait_for_the_append(),
             Decided::Accepted(events) => {
                 let count = events.len();
                 let success = self.stage(own, events);
@@ -145,29 +148,27 @@ impl CommandMachine {
         self.join(command, Ok(Success::Batch(results)), events_staged)
     }
 
-    fn decide_batch(&mut self, command: CommandSlot, count: usize, atomic: bool) -> bool {
+    fn decide_batch(&mut self, command: CommandSlot, atomic: bool) -> bool {
         let entry = &self.commands[command];
         let own = self.targets(command, 0);
         let mut view = View { slots: &self.slots, own, overlay: index(self.config.hash_seed) };
         let found = entry.takeover.as_ref().map_or(&[][..], |takeover| takeover.found());
         view.rewind(found);
-        let mut decisions = Vec::with_capacity(count);
-        let mut refused = Vec::new();
-        for (at, operation) in entry.request.work.operations().iter().enumerate() {
-            view.own = self.targets(command, at);
-            let decided = self.one(operation, &entry.request, &view, at * EVENTS_PER_OPERATION_MAX, found);
-            match &decided {
-                Decided::Accepted(events) => view.apply(events),
-                Decided::Refused(rejection) => refused.push(Refused { index: at, rejection: rejection.clone() }),
-                Decided::Found(_, events) => view.repeat(events),
-            }
-            decisions.push(decided);
-        }
+        let decisions = self.each(command, &mut view, found);
+        let refused: Vec<Refused> = (decisions.iter().enumerate())
+            .filter_map(|(index, decided)| match decided {
+                Decided::Refused(rejection) => Some(Refused { index, rejection: rejection.clone() }),
+                Decided::Accepted(_) | Decided::Found(..) => None,
+            })
+            .collect();
         if !refused.is_empty() && !self.is_fresh(command) {
             return false;
         }
         if atomic && !refused.is_empty() {
             return self.join(command, Err(Rejection::Batch { refused }), 0);
+        }
+        if self.rests_on_others(command, &decisions.iter().collect::<Vec<_>>()) {
+            return self.wait_for_the_append();
         }
         let mut events_staged = 0;
         let results = decisions
@@ -183,6 +184,50 @@ impl CommandMachine {
             })
             .collect();
         self.join(command, Ok(Success::Batch(results)), events_staged)
+    }
+
+    /// Decides the operations of a command one after the other, each on what the ones before it leave.
+    fn each(&self, command: CommandSlot, view: &mut View<'_>, found: &[Event]) -> Vec<Decided> {
+        let request = &self.commands[command].request;
+        let mut decisions = Vec::with_capacity(request.work.operations().len());
+        for (at, operation) in request.work.operations().iter().enumerate() {
+            view.own = self.targets(command, at);
+            let decided = self.one(operation, request, view, at * EVENTS_PER_OPERATION_MAX, found);
+            match &decided {
+                Decided::Accepted(events) => view.apply(events),
+                Decided::Refused(_) => {}
+                Decided::Found(_, events) => view.repeat(events),
+            }
+            decisions.push(decided);
+        }
+        decisions
+    }
+
+    /// Whether a command that may be taken over is accepted only with what others add to the append that is forming.
+    /// Who takes it over sees the store alone, and would refuse for good what this append may still do: a refusal
+    /// leaves no event that the two could meet at (docs/adr/0014).
+    fn rests_on_others(&self, command: CommandSlot, decisions: &[&Decided]) -> bool {
+        let Command { request, slots, .. } = &self.commands[command];
+        if request.idempotency.is_none() || self.config.idempotency == IdempotencyMode::InAppend {
+            return false;
+        }
+        let mut stored = index(self.config.hash_seed);
+        for slot in slots.iter().filter(|slot| !self.slots[**slot].staged.is_empty()) {
+            stored.insert(*slot, self.slots[*slot].stored());
+        }
+        if stored.is_empty() {
+            return false;
+        }
+        let mut view = View { slots: &self.slots, own: self.targets(command, 0), overlay: stored };
+        let alone = self.each(command, &mut view, &[]);
+        let is_accepted = |decided: &Decided| matches!(decided, Decided::Accepted(_));
+        decisions.iter().zip(&alone).any(|(with, without)| is_accepted(with) && !is_accepted(without))
+    }
+
+    /// Sends the append that is forming; the command is decided again when that is done.
+    fn wait_for_the_append(&mut self) -> bool {
+        self.dispatch_draft();
+        true
     }
 
     /// Decides one operation; `index` is the number of its first event within the command.

@@ -155,17 +155,16 @@ impl Slot {
         });
     }
 
+    /// The wallet as the store has it.
+    pub(super) fn stored(&self) -> Option<Wallet> {
+        let Durable { balance, version, updated_at } = self.durable?;
+        self.wallet.clone().map(|wallet| Wallet { balance, version, updated_at, ..wallet })
+    }
+
     /// Back to what the store has.
     pub(super) fn roll_back(&mut self) {
         self.staged.clear();
-        match (self.durable, &mut self.wallet) {
-            (Some(durable), Some(wallet)) => {
-                wallet.balance = durable.balance;
-                wallet.version = durable.version;
-                wallet.updated_at = durable.updated_at;
-            }
-            (None, _) | (_, None) => self.wallet = None,
-        }
+        self.wallet = self.stored();
     }
 
     /// The first command that is not decided yet.

@@ -56,6 +56,14 @@ impl EmbeddedStore {
         self.journal.position()
     }
 
+    /// Reads and checks everything that the journal has, what a snapshot covers too.
+    ///
+    /// # Errors
+    /// When something is damaged.
+    pub fn verify(&self) -> Result<(), JournalError> {
+        self.journal.reader().verify().map(|_| ())
+    }
+
     /// Everything that is durable, in order.
     ///
     /// # Errors

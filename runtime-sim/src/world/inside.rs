@@ -44,7 +44,12 @@ impl World {
     pub(super) fn open_journal(&mut self) -> bool {
         let disk = self.slots[0].disk.clone();
         let opened = EmbeddedStore::open(disk, self.plan.options.segment_bytes);
-        match opened.and_then(|(store, recovery)| store.log().map(|log| (store, recovery, log))) {
+        // What a start does not read, because a snapshot covers it, a verification does.
+        let verified = opened.and_then(|(store, recovery)| match self.rotten {
+            Some(_) => store.verify().map(|()| (store, recovery)),
+            None => Ok((store, recovery)),
+        });
+        match verified.and_then(|(store, recovery)| store.log().map(|log| (store, recovery, log))) {
             Ok((store, recovery, log)) => {
                 if recovery.torn.is_some() {
                     self.mark(Mark::TornTailCut);

@@ -1,7 +1,7 @@
 //! A byte of the journal that was written long ago changes by itself (INV-14).
 //!
-//! It lies in a segment that is full, so that no torn end can explain it: whoever opens the journal must report damage,
-//! whatever bit it is. The process stays away until an operator has restored the byte from a copy.
+//! It lies in a segment that is full, so that no torn end can explain it: whoever opens and verifies the journal must
+//! report damage, whatever bit it is. The process stays away until an operator has restored the byte from a copy.
 
 use wallex_journal::Storage;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::*;
-use crate::command::{Answer, FinalAnswer, Idempotency, Success};
+use crate::command::{Answer, FinalAnswer, Idempotency, Success, Work};
 use crate::config::Config;
 use crate::currency::Currency;
 use crate::effect::{Append, Effect, KeyRecord, Load, Reserve, StreamWrite};
@@ -161,4 +161,44 @@ fn a_keyed_refusal_appends_nothing_and_is_answered_only_when_it_is_stored() {
             Effect::Unlease(vec![wallet("a")]),
         ]
     );
+}
+
+/// How many events each append has.
+fn appended(effects: &[Effect]) -> Vec<usize> {
+    let appends = effects.iter().filter_map(|effect| {
+        let Effect::Append(_, append) = effect else { return None };
+        Some(append.writes.iter().map(|write| write.events.len()).sum())
+    });
+    appends.collect()
+}
+
+#[test]
+fn who_may_be_taken_over_waits_for_the_append_that_it_would_be_refused_without() {
+    // `a` has 10: the second command needs the first one's money, the third does not.
+    let commands = || [credit("a", "5"), debit("a", "12"), debit("a", "1")];
+    let mut world = world();
+    for (command, name) in commands().into_iter().zip(["k1", "k2", "k3"]) {
+        world.submit_keyed(command, key(name, 1));
+    }
+    assert_eq!(appended(&all_effects(&mut world)), [1, 2]);
+    assert_eq!(world.balance("a"), usd("2"));
+
+    let mut unkeyed = self::world();
+    for command in commands() {
+        unkeyed.submit(command);
+    }
+    assert_eq!(appended(&all_effects(&mut unkeyed)), [3], "nobody takes over what has no key");
+
+    let mut enough = self::world();
+    for (command, name) in [credit("a", "5"), debit("a", "9"), debit("a", "1")].into_iter().zip(["k1", "k2", "k3"]) {
+        enough.submit_keyed(command, key(name, 1));
+    }
+    assert_eq!(appended(&all_effects(&mut enough)), [3], "each would be accepted alone");
+
+    let mut batch = self::world();
+    batch.submit_keyed(credit("a", "5"), key("k1", 1));
+    let mut request = batch.request(Work::Batch { operations: vec![debit("a", "12"), debit("b", "1")], atomic: false });
+    request.idempotency = Some(key("k2", 1));
+    batch.submit_request(request);
+    assert_eq!(appended(&all_effects(&mut batch)), [1, 2]);
 }
