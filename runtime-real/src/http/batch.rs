@@ -25,7 +25,7 @@ use super::problem::{FieldError, Problem};
 use super::response::{Body, JSON, whole};
 use super::state::Service;
 use super::writes::Call;
-use super::{body, fingerprint, ids, render, writes};
+use super::{fingerprint, ids, render, writes};
 use super::{problem_schema, schema};
 use crate::config::MoneyFormat;
 
@@ -57,9 +57,9 @@ where
 {
     let Call { service, head, body, correlation } = call;
     let started = Instant::now();
-    headers::require_json(&head.headers)?;
     let limit = service.config.http.body_limit_bytes;
-    let body = body::read(&head.headers, body, limit, service.request_timeout()).await?;
+    let body = body.read(&head.headers, limit, service.request_timeout()).await?;
+    headers::require_json(&head.headers)?;
     let prepared = prepare(service, head, &body, correlation)?;
     drop(body);
     let format = service.config.money_format;

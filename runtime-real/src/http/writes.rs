@@ -14,13 +14,14 @@ use wallex_core::command::{Answer, Request, Success, Work};
 use wallex_core::id::{CommandId, RequestId, WalletId};
 use wallex_core::wallet::Wallet;
 
+use super::body::Upload;
 use super::headers::{self, Correlation};
 use super::metrics::elapsed_ms;
 use super::operations::{self, Movement};
 use super::problem::{Code, FieldError, Problem};
 use super::response::{Body, IDEMPOTENT_REPLAYED, JSON, set_etag, whole};
 use super::state::Service;
-use super::{body, fingerprint, ids, render};
+use super::{fingerprint, ids, render};
 use super::{problem_schema, schema};
 use crate::config::MoneyFormat;
 
@@ -49,7 +50,7 @@ impl Write {
 pub(super) struct Call<'a, B> {
     pub service: &'a Service,
     pub head: &'a Parts,
-    pub body: B,
+    pub body: &'a mut Upload<B>,
     pub correlation: &'a Correlation,
 }
 
@@ -182,9 +183,9 @@ where
 {
     let Call { service, head, body, correlation } = call;
     let started = Instant::now();
-    headers::require_json(&head.headers)?;
     let limit = service.config.http.body_limit_bytes;
-    let body = body::read(&head.headers, body, limit, service.request_timeout()).await?;
+    let body = body.read(&head.headers, limit, service.request_timeout()).await?;
+    headers::require_json(&head.headers)?;
     let duration = match &write {
         Write::Create => &service.metrics.operations.create,
         Write::Move(Movement::Credit, _) => &service.metrics.operations.credit,
