@@ -31,6 +31,7 @@ struct Check {
 #[utoipa::path(
     get,
     path = "/health",
+    operation_id = "getHealth",
     tag = "service",
     responses(
         (status = 200, description = "Everything that is needed is up", body = schema::Health),
@@ -45,6 +46,7 @@ pub(super) async fn everything(service: &Service) -> Response<Body> {
 #[utoipa::path(
     get,
     path = "/health/live",
+    operation_id = "getLiveness",
     tag = "service",
     responses((status = 200, description = "It does", body = schema::Alive))
 )]
@@ -59,6 +61,7 @@ pub(super) fn live(service: &Service) -> Response<Body> {
 #[utoipa::path(
     get,
     path = "/health/ready",
+    operation_id = "getReadiness",
     tag = "service",
     responses(
         (status = 200, description = "It does", body = schema::Health),
@@ -74,6 +77,7 @@ pub(super) async fn ready(service: &Service) -> Response<Body> {
 #[utoipa::path(
     get,
     path = "/metrics",
+    operation_id = "getMetrics",
     tag = "service",
     responses(
         (status = 200, description = "Prometheus' text format", content_type = "text/plain", body = String)
@@ -151,7 +155,12 @@ async fn checks(service: &Service) -> Vec<Check> {
     let store = async { service.log.ping().await.map_err(|error| error.to_string()) };
     let database = async { service.queries.ping().await.map_err(|error| error.to_string()) };
     let needed = tokio::join!(check("commands", commands), check("event-store", store), check("database", database));
-    let mut checks = vec![needed.0, needed.1, needed.2, check("appends", appends).await.optional()];
+    let store = match (needed.1, service.log.damage()) {
+        // Only what lies in the damaged bytes cannot be read: commands are answered.
+        (store @ Check { reason: None, .. }, Some(damage)) => Check { reason: Some(damage), ..store }.optional(),
+        (store, _) => store,
+    };
+    let mut checks = vec![needed.0, store, needed.2, check("appends", appends).await.optional()];
     if let Some(Servers { broker, leases, .. }) = &service.servers {
         let broker = async { broker.health().await.reason.map_or(Ok(()), Err) };
         let leases = async { leases.health().await.reason.map_or(Ok(()), Err) };
