@@ -17,8 +17,8 @@ use wallex_recording::RecordedNode;
 
 use super::engine::{Engine, Job};
 use super::gauges::{Ending, Gauges, Shown};
-use super::pipeline::{Order, PipelineControl};
 use super::now;
+use super::pipeline::{Order, PipelineControl};
 use super::requests::Requests;
 use super::tasks::{Ended, Perform, Tasks};
 use crate::telemetry::Telemetry;
