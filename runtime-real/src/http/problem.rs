@@ -114,15 +114,15 @@ impl Problem {
     /// Known not to have been done.
     #[must_use]
     pub(super) fn unavailable(reason: Unavailable) -> Self {
-        match reason {
-            Unavailable::Damaged => Self::damaged(),
-            passing => Self::new(Code::Unavailable, passing.to_string()),
+        if reason == Unavailable::Damaged {
+            return Self::damaged();
         }
+        Self::new(Code::Unavailable, reason.to_string())
     }
 
     /// Stored bytes are not what was written, which trying again does not heal.
     #[must_use]
-    pub(super) fn damaged() -> Self {
+    fn damaged() -> Self {
         let detail = "the stored history is damaged here, and trying again does not help: an operator must look \
                       (the log of the service and /health say where, wallex verify how much)";
         Self::with(Code::Unavailable, detail.into(), Extra::Lasting)
