@@ -37,6 +37,9 @@ const SCALE_2: &str = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN B
     ZAR ZMW ZWG";
 
 impl Currency {
+    /// One of those with the most decimal places: digits that are too many for it are too many for every currency.
+    pub const FINEST: Self = Self { code: *b"CLF", scale: 4 };
+
     /// The currency with this three-letter upper-case code.
     ///
     /// # Errors

@@ -212,10 +212,10 @@ impl<S: Storage> Stream<'_, S> {
     /// The events of an index entry; nothing when they are another stream's.
     fn read(&self, number: u32, entry: &Entry, buffer: &mut Vec<u8>) -> Result<Option<Vec<Recorded>>, JournalError> {
         let name = segment_name(number);
-        let offset = u64::from(entry.offset);
-        let damaged = |Malformed(reason)| JournalError::damaged(name.clone(), offset, reason);
-        let file = self.reader.shared.file(number)?;
-        let block = read_block(&*file, offset, buffer).during("read", &name)?.map_err(damaged)?;
+        let (shared, place) = (&self.reader.shared, Place { number, offset: entry.offset });
+        let damaged = |Malformed(reason)| shared.damaged_append(place, reason);
+        let file = shared.file(number)?;
+        let block = read_block(&*file, u64::from(entry.offset), buffer).during("read", &name)?.map_err(damaged)?;
         let mut another = false;
         for write in block.writes() {
             let write = write.map_err(damaged)?;

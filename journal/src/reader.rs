@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use wallex_core::event::Recorded;
 use wallex_core::id::Position;
 
-use crate::error::{During, JournalError};
+use crate::error::{Damage, During, JournalError};
 use crate::frame::Frame;
 use crate::index::start_of;
 use crate::segment::{Content, read_header, segment_name, segment_numbers};
@@ -75,6 +75,12 @@ impl<S: Storage> Reader<S> {
         Position(self.shared.position())
     }
 
+    /// The first damage that a read of this journal met since it was opened, whoever read.
+    #[must_use]
+    pub fn damage(&self) -> Option<&Damage> {
+        self.shared.damage()
+    }
+
     /// Looks for what another process has written since. With a writer in this process there is nothing to do.
     ///
     /// # Errors
@@ -118,7 +124,7 @@ impl<S: Storage> Reader<S> {
                     Ending::Clean | Ending::Torn { .. } => return Ok(stop),
                     // Either the writer completed the frame since it was looked at, or it is damaged: look again.
                     Ending::Damaged(reason) if suspected == Some(stop.cursor) => {
-                        return Err(JournalError::damaged(name, tail.0, reason));
+                        return Err(self.shared.damaged(place, reason));
                     }
                     Ending::Damaged(_) => {
                         cursor = stop.cursor;

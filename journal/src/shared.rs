@@ -6,14 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use crate::error::{During, JournalError};
-use crate::frame::Header;
+use crate::error::{Damage, During, JournalError};
+use crate::frame::{FRAME_HEADER_BYTES, Header};
 use crate::index::SegmentIndex;
 use crate::recent::Recent;
 use crate::segment::{Chain, Content, SEGMENT_HEADER_BYTES, segment_name};
 use crate::storage::{Access, Storage};
+use crate::window::Window;
 
 /// Most segment files that readers keep open.
 const OPEN_FILES_MAX: usize = 128;
@@ -87,6 +88,8 @@ pub(crate) struct Shared<S: Storage> {
     files: Mutex<BTreeMap<u32, Arc<S::File>>>,
     /// Known places between frames, by the position of the next event.
     marks: Mutex<BTreeMap<u64, Cursor>>,
+    /// The first damage that a read met.
+    damage: OnceLock<Damage>,
     /// The newest events of wallets, for who follows the log.
     pub(crate) recent: Recent,
     /// A file of zeros that waits to become the next segment.
@@ -116,6 +119,7 @@ impl<S: Storage> Shared<S> {
             snapshot_position: AtomicU64::new(0),
             files: Mutex::default(),
             marks: Mutex::default(),
+            damage: OnceLock::new(),
             recent: Recent::default(),
             prepared: Mutex::default(),
             preparations: AtomicU64::new(0),
@@ -133,6 +137,41 @@ impl<S: Storage> Shared<S> {
     /// The last durable event.
     pub(crate) fn position(&self) -> u64 {
         self.position.load(Ordering::Acquire)
+    }
+
+    /// The first damage that a read met.
+    pub(crate) fn damage(&self) -> Option<&Damage> {
+        self.damage.get()
+    }
+
+    /// Damage at a place, which is remembered: bytes do not heal.
+    pub(crate) fn damaged(&self, place: Place, reason: &str) -> JournalError {
+        let damage =
+            Damage { segment: segment_name(place.number), offset: u64::from(place.offset), reason: reason.to_owned() };
+        let _first = self.damage.set(damage.clone());
+        JournalError::Damaged(damage)
+    }
+
+    /// Damage in the append at a place, named as a walk over the frames would name it: by the frame around the append.
+    /// Where the header of a frame on the way cannot be read, that is the damage.
+    pub(crate) fn damaged_append(&self, place: Place, reason: &str) -> JournalError {
+        let frame = self.frame_around(place).unwrap_or(place);
+        self.damaged(frame, reason)
+    }
+
+    fn frame_around(&self, place: Place) -> Option<Place> {
+        let file = self.file(place.number).ok()?;
+        let mut window = Window::new(&*file, u64::from(place.offset));
+        let mut frame = Place { offset: SEGMENT_HEADER_BYTES as u32, ..place };
+        loop {
+            let header = window.at(u64::from(frame.offset), FRAME_HEADER_BYTES).ok()?;
+            let Ok(header) = Header::parse(header) else { return Some(frame) };
+            let next = frame.offset.checked_add(header.length)?;
+            if next > place.offset {
+                return Some(frame);
+            }
+            frame.offset = next;
+        }
     }
 
     /// Shows what is durable now. The end first: whoever knows a position can also read up to it.

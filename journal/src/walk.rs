@@ -58,7 +58,7 @@ pub(crate) fn walk<S: Storage>(
                 return Ok(Stop { cursor, invalid: None, frames });
             }
         };
-        let damaged = |reason| JournalError::damaged(name.clone(), u64::from(cursor.place.offset), reason);
+        let damaged = |reason| shared.damaged(cursor.place, reason);
         if number == last {
             return match (end, invalid) {
                 (Some(_), Some(invalid)) => Err(damaged(invalid.reason())),

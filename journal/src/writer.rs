@@ -129,7 +129,7 @@ impl<S: Storage> Journal<S> {
         let offset = u64::from(entry.block.offset);
         let file = self.shared.file(entry.block.number)?;
         let mut buffer = Vec::new();
-        let damaged = |reason: &str| JournalError::damaged(name.clone(), offset, reason);
+        let damaged = |reason: &str| self.shared.damaged_append(entry.block, reason);
         let block = read_block(&*file, offset, &mut buffer).during("read", &name)?;
         let block = block.map_err(|malformed| damaged(malformed.0))?;
         let record = block.record_at(entry.record).map_err(|malformed| damaged(malformed.0))?;

@@ -117,14 +117,19 @@ fn rot_under_a_running_journal_is_reported_by_every_read_and_spares_the_rest() {
     ledger.fill(&mut journal, 40);
     let (offset, _) = all[all.len() - 1];
     let reader = journal.reader();
+    assert_eq!(reader.damage(), None);
     storage.rot(&name, offset + 300, 4);
     let before = Position(3 + 2 * (all.len() as u64 - 4));
     assert_eq!(reader.read_all(Position(0), before.0 as usize).unwrap().len() as u64, before.0);
     assert_eq!(damage_of(reader.read_all(before, 1)).offset, offset);
     assert_eq!(damage_of(reader.verify()).offset, offset);
     let version = damaged.writes[0].events[0].version;
-    assert_eq!(damage_of(reader.read_stream(&wallet("a"), version, 1)).segment, name);
-    assert_eq!(damage_of(journal.reserve(&damaged.records[0].idempotency.key, NOW)).segment, name);
+    // Whoever meets it names the frame, also those that read the append in it alone.
+    let found = damage_of(reader.read_stream(&wallet("a"), version, 1));
+    assert_eq!((found.segment.as_str(), found.offset), (name.as_str(), offset));
+    assert_eq!(damage_of(journal.reserve(&damaged.records[0].idempotency.key, NOW)).offset, offset);
+    let remembered = journal.reader().damage().cloned().unwrap();
+    assert_eq!((remembered.segment.as_str(), remembered.offset), (name.as_str(), offset));
     assert_eq!(damage_of(journal.maintenance().write_snapshot(NOW)).offset, offset);
     assert!(reader.read_stream(&wallet("a"), Version(1), 2).is_err(), "an index is not built over damage");
     assert!(journal.load(&Load { wallet: wallet("a"), known: Version(0) }).snapshot.is_some());

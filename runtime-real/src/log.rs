@@ -163,6 +163,15 @@ impl Log {
         }
     }
 
+    /// The damage that a read met since the start, which no restart heals. KurrentDB looks after its own files.
+    #[must_use]
+    pub fn damage(&self) -> Option<String> {
+        match self {
+            Self::Journal(reader) => reader.damage().map(|damage| format!("the journal is damaged: {damage}")),
+            Self::Server(_) => None,
+        }
+    }
+
     /// Whether the event store answers; embedded, its last event is read back.
     ///
     /// # Errors

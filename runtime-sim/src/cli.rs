@@ -3,9 +3,11 @@
 //! Exit codes: 0 passed, 1 safety violation, 2 wrong usage, 3 files, 4 liveness violation, 5 crash, 6 nondeterminism,
 //! 7 a sweep that never was where it had to be.
 
+mod meta;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -280,7 +282,7 @@ pub fn main() -> ExitCode {
             let command = bug.command(&format!("replay {}", output.display()));
             plan.and_then(|plan| shrink_plan(&mut out, plan, output, runs, &failures, command))
         }
-        Verb::Meta { seeds, scene } => meta(&mut out, seeds, scene),
+        Verb::Meta { seeds, scene } => meta::meta(&mut out, seeds, scene),
         Verb::ReplayRecording(arguments) => crate::recording::cli::main(&mut out, arguments),
         #[cfg(feature = "mutants")]
         Verb::Mutants(arguments) => crate::mutants::cli::main(&mut out, &arguments),
@@ -454,51 +456,16 @@ fn write_failed(out: &mut impl Write, failed: &Failed, failures: &Path, first: b
         None => format!("cargo sim {}", run_arguments(plan)),
         Some(_) => {
             let scene = Scene { preset: plan.preset, topology: plan.topology, commands: plan.commands() };
-            meta_command(plan.seed, scene)
+            meta::command(plan.seed, scene)
         }
     };
     let kept = Kept { plan: kept::keep_plan(failures, plan), trace };
     write!(out, "{}", Failure { plan, outcome, again: again.as_deref(), kept, reproduce })
 }
 
-fn meta_command(seed: u64, scene: Scene) -> String {
-    format!("cargo sim meta --seeds {seed}..{seed}{}", scene.arguments())
-}
-
-/// INV-13: the same seed gives the same trace, in one process and in two.
-fn meta(out: &mut impl Write, (first, last): (u64, u64), scene: Scene) -> io::Result<ExitCode> {
-    for seed in first..=last {
-        let plan = scene.plan(seed);
-        let (one, two) = (world::run(&plan, false), world::run(&plan, true));
-        let arguments = run_arguments(&plan);
-        let child = Command::new(std::env::current_exe()?).args(arguments.split_whitespace()).output()?;
-        let text = String::from_utf8_lossy(&child.stdout).into_owned();
-        let other = text.lines().find_map(|line| line.strip_prefix("trace hash")).map(|hash| hash.trim().to_owned());
-        if one.trace_hash != two.trace_hash || other.as_ref() != Some(&one.trace_hash) {
-            writeln!(out, "seed {seed}: INV-13 does not hold")?;
-            writeln!(out, "this process   {} and {}", one.trace_hash, two.trace_hash)?;
-            writeln!(out, "another        {}", other.unwrap_or_else(|| "no hash".to_owned()))?;
-            writeln!(out, "commit         {}", report::COMMIT)?;
-            writeln!(out, "REPRODUCE: {}", meta_command(seed, scene))?;
-            return Ok(ExitCode::from(NONDETERMINISM));
-        }
-        writeln!(out, "seed {seed}  {}  {} steps, three times the same", one.trace_hash, one.steps)?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_line_of_meta_says_all_that_is_not_the_default() {
-        let scene = Scene { preset: Preset::Default, topology: Topology::Production, commands: COMMANDS };
-        assert_eq!(meta_command(7, scene), "cargo sim meta --seeds 7..7");
-        let scene = Scene { preset: Preset::Storm, topology: Topology::Embedded, commands: 30 };
-        let command = meta_command(7, scene);
-        assert_eq!(command, "cargo sim meta --seeds 7..7 --preset storm --topology embedded --commands 30");
-    }
 
     #[test]
     fn the_command_line_is_well_formed() {

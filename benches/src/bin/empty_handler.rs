@@ -123,7 +123,7 @@ async fn accept(listener: TcpListener, workers: &[Worker]) -> Result<(), Box<dyn
 
 async fn serve(router: Router, mut accepted: mpsc::UnboundedReceiver<std::net::TcpStream>, open: Arc<AtomicUsize>) {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).pipeline_flush(true);
+    builder.http1().timer(TokioTimer::new());
     let builder = Arc::new(builder);
     while let Some(stream) = accepted.recv().await {
         let (builder, open) = (Arc::clone(&builder), Arc::clone(&open));

@@ -245,7 +245,7 @@ impl CommandMachine {
             trace_parent: request.trace_parent.as_ref(),
             now: self.now,
         };
-        match operation.decide(view, request.if_match, &cause, index) {
+        match operation.decide(view, request.if_match.as_ref(), &cause, index) {
             // All events of a command are in one append: what has none beside others that have was refused then.
             Ok(_) if !found.is_empty() => {
                 Decided::Refused(Rejection::RefusedEarlier { wallet_id: operation.subject().clone() })

@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, TraceParent};
-use crate::id::{CommandId, CorrelationId, RequestId, TransferId, Version};
-use crate::wallet::{Operation, Rejection, Wallet};
+use crate::id::{CommandId, CorrelationId, RequestId, TransferId};
+use crate::wallet::{IfMatch, Operation, Rejection, Wallet};
 
 /// A command on its way in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +22,8 @@ pub struct Request {
     pub trace_parent: Option<TraceParent>,
     /// Present when the client sent an `Idempotency-Key`.
     pub idempotency: Option<Idempotency>,
-    /// The version that the addressed wallet must have (`If-Match`); only with [`Work::One`].
-    pub if_match: Option<Version>,
+    /// What the version of the addressed wallet must be (`If-Match`); only with [`Work::One`].
+    pub if_match: Option<IfMatch>,
     /// What is to be done.
     pub work: Work,
 }

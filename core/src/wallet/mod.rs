@@ -17,7 +17,7 @@ mod transfer;
 pub use create::Create;
 pub use credit::Credit;
 pub use debit::Debit;
-pub use operation::{Cause, Operation, Wallets};
+pub use operation::{Cause, IfMatch, Operation, Wallets};
 pub use rejection::{Refused, Rejection};
 pub use state::{Inconsistency, Wallet};
 pub use transfer::Transfer;

@@ -25,6 +25,36 @@ pub enum Operation {
     Transfer(Transfer),
 }
 
+/// What the version of the wallet that an operation addresses must be (`If-Match`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum IfMatch {
+    /// This one.
+    Version(Version),
+    /// One of these, which no wallet is when there are none.
+    AnyOf(Vec<Version>),
+}
+
+impl IfMatch {
+    /// Whether a wallet at `version` meets it.
+    #[must_use]
+    pub fn admits(&self, version: Version) -> bool {
+        match self {
+            Self::Version(expected) => *expected == version,
+            Self::AnyOf(versions) => versions.contains(&version),
+        }
+    }
+
+    /// The first version it names, 0 when it names none.
+    #[must_use]
+    pub fn first(&self) -> Version {
+        match self {
+            Self::Version(expected) => *expected,
+            Self::AnyOf(versions) => versions.first().copied().unwrap_or(Version(0)),
+        }
+    }
+}
+
 /// Who caused events, and when: what [`Operation::decide`] stamps on them.
 #[derive(Clone, Copy, Debug)]
 pub struct Cause<'a> {
@@ -77,7 +107,7 @@ impl Operation {
     pub fn decide(
         &self,
         wallets: &impl Wallets,
-        if_match: Option<Version>,
+        if_match: Option<&IfMatch>,
         cause: &Cause<'_>,
         index: usize,
     ) -> Result<Events, Rejection> {
@@ -86,8 +116,9 @@ impl Operation {
         let matched = |id: &WalletId| -> Result<&Wallet, Rejection> {
             let wallet = found(id)?;
             match if_match {
-                Some(expected) if expected != wallet.version => {
-                    Err(Rejection::VersionMismatch { wallet_id: id.clone(), expected, actual: wallet.version })
+                Some(expected) if !expected.admits(wallet.version) => {
+                    let (expected, actual) = (expected.first(), wallet.version);
+                    Err(Rejection::VersionMismatch { wallet_id: id.clone(), expected, actual })
                 }
                 Some(_) | None => Ok(wallet),
             }

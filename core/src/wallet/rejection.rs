@@ -57,11 +57,11 @@ pub enum Rejection {
         wallet_id: WalletId,
     },
     /// `If-Match` names another version than the wallet has.
-    #[error("wallet {wallet_id} is at version {actual}, not {expected}")]
+    #[error("wallet {wallet_id} is at version {actual}, which is none that If-Match names")]
     VersionMismatch {
         /// The wallet addressed.
         wallet_id: WalletId,
-        /// The version the client asked for.
+        /// The first version that the client named, 0 when it named none.
         expected: Version,
         /// The version the wallet has.
         actual: Version,

@@ -49,11 +49,21 @@ fn transfer(from: &str, to: &str, digits: &str) -> Operation {
 }
 
 fn decide(given: &Given, operation: &Operation, if_match: Option<u64>, seconds: i64) -> Result<Events, Rejection> {
+    let if_match = if_match.map(|version| IfMatch::Version(Version(version)));
+    decide_if(given, operation, if_match.as_ref(), seconds)
+}
+
+fn decide_if(
+    given: &Given,
+    operation: &Operation,
+    if_match: Option<&IfMatch>,
+    seconds: i64,
+) -> Result<Events, Rejection> {
     let now = Timestamp::from_micros(seconds * 1_000_000);
     let correlation_id = CorrelationId::parse("test").unwrap();
     let command_id = CommandId::new(now, 7);
     let cause = Cause { command_id, correlation_id: &correlation_id, trace_parent: None, now };
-    operation.decide(given, if_match.map(Version), &cause, 0)
+    operation.decide(given, if_match, &cause, 0)
 }
 
 /// The wallets after these operations, all of which must be accepted, one second apart.
@@ -142,6 +152,31 @@ fn a_conditional_write_needs_the_version_it_names() {
             Rejection::VersionMismatch { wallet_id: id("a"), expected: Version(1), actual: Version(2) },
             "{operation:?}"
         );
+    }
+}
+
+#[test]
+fn a_condition_may_name_several_versions_or_none_that_a_wallet_can_have() {
+    let before = given(&[create("a", "USD", "10"), credit("a", "1")]);
+    let when = |versions: &[u64]| {
+        let condition = IfMatch::AnyOf(versions.iter().copied().map(Version).collect());
+        decide_if(&before, &credit("a", "1"), Some(&condition), 100)
+    };
+    assert!(when(&[1, 2]).is_ok());
+    for (versions, expected) in [(&[1, 3][..], 1), (&[], 0)] {
+        let refusal = when(versions).unwrap_err();
+        let (expected, actual) = (Version(expected), Version(2));
+        assert_eq!(refusal, Rejection::VersionMismatch { wallet_id: id("a"), expected, actual });
+    }
+}
+
+#[test]
+fn a_single_version_is_serialized_as_before_there_were_several() {
+    let text = |condition: &IfMatch| serde_json::to_string(condition).unwrap();
+    let (one, several) = (IfMatch::Version(Version(3)), IfMatch::AnyOf(vec![Version(3), Version(4)]));
+    assert_eq!((text(&one), text(&several)), ("3".to_owned(), "[3,4]".to_owned()));
+    for condition in [one, several] {
+        assert_eq!(serde_json::from_str::<IfMatch>(&text(&condition)).unwrap(), condition);
     }
 }
 

@@ -1,6 +1,7 @@
 //! `wallex verify`: arguments, and the table of verdicts.
 
 use clap::Args;
+use serde::Serialize;
 
 use super::{Configured, Exit, complain, emit};
 use crate::verify;
@@ -12,6 +13,7 @@ Examples:
   wallex verify --config production.toml   on KurrentDB and Postgres, as the file names them
   wallex verify && echo every invariant holds
 
+With --json, what is in the way of a report is {\"error\": …}, with segment and offset of damage.
 The exit code is 1 when an invariant is violated or the log is damaged, 3 when log or database cannot be read.";
 
 /// Arguments of `wallex verify`.
@@ -23,6 +25,37 @@ pub(super) struct VerifyArgs {
     /// Verdicts as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// What `--json` has in the place of a report.
+#[derive(Debug, Serialize)]
+struct Failure {
+    error: FailureDetail,
+}
+
+#[derive(Debug, Serialize)]
+struct FailureDetail {
+    /// `damaged` or `unreadable`.
+    code: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+}
+
+impl Failure {
+    fn of(error: &verify::Error) -> Self {
+        let damage = error.damage();
+        Self {
+            error: FailureDetail {
+                code: if error.is_damage() { "damaged" } else { "unreadable" },
+                detail: error.to_string(),
+                segment: damage.map(|damage| damage.segment.clone()),
+                offset: damage.map(|damage| damage.offset),
+            },
+        }
+    }
 }
 
 /// Verifies.
@@ -54,6 +87,11 @@ pub(super) fn run(args: &VerifyArgs) -> Exit {
         }
         Err(error) => {
             complain(&error);
+            if args.json {
+                // Without a report, whoever reads JSON reads what is in the way of one.
+                let text = serde_json::to_string_pretty(&Failure::of(&error)).unwrap_or_default() + "\n";
+                let _nobody_reads = emit(text.as_bytes());
+            }
             if error.is_damage() { Exit::Finding } else { Exit::Unavailable }
         }
     }

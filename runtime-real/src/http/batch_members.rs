@@ -8,20 +8,27 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::members::{
-    Members, Name, NameSeed, ObjectSeed, Place, not_an_object, read, repeated, unknown, visit_others,
-};
+use super::members::{Members, Name, NameSeed, ObjectSeed, not_an_object, read, repeated, unknown, visit_others};
 use super::problem::{FieldError, Problem};
 
 /// A batch as it stands in a body.
 #[derive(Default)]
 pub(super) struct BatchMembers<'a> {
     pub atomic: Option<&'a str>,
-    /// Nothing in place of what is no object.
-    pub operations: Option<Vec<Option<Members<'a>>>>,
+    /// Those that are objects.
+    pub operations: Option<Vec<OperationMembers<'a>>>,
 }
 
-/// Reads a body that is a batch. Operations beyond `limit` are counted as a mistake and not kept.
+/// An operation as it stands in a batch.
+pub(super) struct OperationMembers<'a> {
+    pub index: usize,
+    pub members: Members<'a>,
+    /// Members that are unknown or repeated.
+    pub errors: Vec<FieldError>,
+}
+
+/// Reads a body that is a batch: `errors` has what is wrong with the batch itself, and each operation has its own.
+/// Operations beyond `limit` are counted as a mistake and not kept.
 pub(super) fn of_body<'a>(
     body: &'a [u8],
     limit: usize,
@@ -37,7 +44,7 @@ struct BatchSeed<'e> {
 
 impl BatchSeed<'_> {
     fn mistaken<'a>(self) -> BatchMembers<'a> {
-        self.errors.push(not_an_object(Place::Body));
+        self.errors.push(not_an_object("(body)"));
         BatchMembers::default()
     }
 }
@@ -63,13 +70,13 @@ impl<'de> Visitor<'de> for BatchSeed<'_> {
                 Name::Atomic => {
                     let value: &RawValue = object.next_value()?;
                     if batch.atomic.replace(value.get()).is_some() {
-                        self.errors.push(repeated("atomic".to_owned()));
+                        self.errors.push(repeated("atomic"));
                     }
                 }
                 Name::Operations => {
                     let seed = OperationsSeed { limit: self.limit, errors: &mut *self.errors };
                     if batch.operations.replace(object.next_value_seed(seed)?).is_some() {
-                        self.errors.push(repeated("operations".to_owned()));
+                        self.errors.push(repeated("operations"));
                     }
                 }
                 Name::Known(member) => {
@@ -99,21 +106,21 @@ struct OperationsSeed<'e> {
 }
 
 impl OperationsSeed<'_> {
-    fn mistaken<'a>(self) -> Vec<Option<Members<'a>>> {
+    fn mistaken<'a>(self) -> Vec<OperationMembers<'a>> {
         self.errors.push(FieldError::new("operations", "type", "must be an array of operations"));
         Vec::new()
     }
 }
 
 impl<'de> DeserializeSeed<'de> for OperationsSeed<'_> {
-    type Value = Vec<Option<Members<'de>>>;
+    type Value = Vec<OperationMembers<'de>>;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for OperationsSeed<'_> {
-    type Value = Vec<Option<Members<'de>>>;
+    type Value = Vec<OperationMembers<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of operations")
@@ -121,10 +128,11 @@ impl<'de> Visitor<'de> for OperationsSeed<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
         let mut operations = Vec::new();
-        while operations.len() < self.limit {
-            let place = Place::Operation(operations.len());
-            match array.next_element_seed(ObjectSeed { place, errors: &mut *self.errors })? {
-                Some(members) => operations.push(members),
+        for index in 0..self.limit {
+            let mut errors = Vec::new();
+            match array.next_element_seed(ObjectSeed { errors: &mut errors })? {
+                Some(Some(members)) => operations.push(OperationMembers { index, members, errors }),
+                Some(None) => self.errors.push(not_an_object(format!("operations[{index}]"))),
                 None => return Ok(operations),
             }
         }

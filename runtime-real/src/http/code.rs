@@ -91,7 +91,8 @@ codes! {
     InternalError = INTERNAL_SERVER_ERROR "internal-error" "The service failed",
         "A defect of the service. For a write the outcome is not known: retry with the same Idempotency-Key.";
     Unavailable = SERVICE_UNAVAILABLE "unavailable" "The service cannot do this now",
-        "Known not to have been done. Try again after `Retry-After` seconds.";
+        "Known not to have been done. Try again after `Retry-After` seconds; without that header it does not pass by \
+         itself, and `detail` says why.";
     OutcomeUnknown = GATEWAY_TIMEOUT "outcome-unknown" "Whether it was done is not known",
         "It may or may not have taken effect. Retry with the same Idempotency-Key to find out: it takes effect at most once.";
 }

@@ -21,7 +21,13 @@ static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| openapi::json().into());
 static PAGE: LazyLock<Arc<PageConfig<'static>>> = LazyLock::new(|| Arc::new(PageConfig::from("/openapi.json")));
 
 /// What this service is, and where to read on.
-#[utoipa::path(get, path = "/", tag = "service", responses((status = 200, description = "Name, version and links")))]
+#[utoipa::path(
+    get,
+    path = "/",
+    operation_id = "getService",
+    tag = "service",
+    responses((status = 200, description = "Name, version and links", body = super::schema::About))
+)]
 pub(super) fn root() -> Response<Body> {
     let version = env!("CARGO_PKG_VERSION");
     json(
@@ -37,6 +43,7 @@ pub(super) fn root() -> Response<Body> {
 #[utoipa::path(
     get,
     path = "/openapi.json",
+    operation_id = "getOpenApi",
     tag = "service",
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object))
 )]
@@ -48,6 +55,7 @@ pub(super) fn openapi() -> Response<Body> {
 #[utoipa::path(
     get,
     path = "/docs",
+    operation_id = "getDocs",
     tag = "service",
     responses((status = 307, description = "To the page", headers(("Location" = String, description = "The page"))))
 )]
@@ -72,6 +80,7 @@ pub(super) fn page(file: &str) -> Result<Response<Body>, Problem> {
 #[utoipa::path(
     get,
     path = "/problems/{code}",
+    operation_id = "getProblem",
     tag = "service",
     params(("code" = String, Path, description = "The code of a problem", example = "insufficient-funds")),
     responses(

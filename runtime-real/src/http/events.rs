@@ -23,6 +23,7 @@ const CURSOR_PREFIX: &str = "v1-";
 #[utoipa::path(
     get,
     path = "/wallets/{id}/events",
+    operation_id = "listEvents",
     tag = "history",
     params(
         ("id" = String, Path, description = "The wallet", example = "alice"),

@@ -8,24 +8,32 @@ use sha2::{Digest, Sha256};
 use wallex_core::command::{Fingerprint, Idempotency, KeyHash};
 use wallex_core::wallet::Operation;
 
-use super::operations::Parsed;
+use super::operations::{Mistaken, Parsed};
 
 /// Who calls, until requests are authenticated.
 const CALLER: &str = "anonymous";
 
-/// Hashes a request with its key. `route` is the template of the path (`/wallets/{id}/credit`): the wallet in the path
-/// is part of the operation. `atomic` is set for a batch under one key.
-pub(super) fn of(key: &str, route: &str, operations: &[Parsed], atomic: Option<bool>) -> Idempotency {
-    let mut fingerprint = Hash::new("wallex-request-1");
-    fingerprint.text("POST");
-    fingerprint.text(route);
-    fingerprint.text(match atomic {
-        None => "one",
-        Some(true) => "atomic",
-        Some(false) => "independent",
-    });
-    for parsed in operations {
-        fingerprint.operation(parsed);
+/// Hashes a request for one operation with its key. `route` is the template of the path (`/wallets/{id}/credit`): the
+/// wallet in the path is part of the operation.
+pub(super) fn of(key: &str, route: &str, operation: &Parsed) -> Idempotency {
+    let mut fingerprint = Hash::request(route, "one");
+    fingerprint.operation(operation);
+    Idempotency { key: key_hash(CALLER, route, key), fingerprint: Fingerprint(fingerprint.finish()) }
+}
+
+/// The same for a batch under one key. Mistaken operations have no meaning, so they count as they are written.
+pub(super) fn of_batch<'a>(
+    key: &str,
+    route: &str,
+    atomic: bool,
+    operations: impl Iterator<Item = Result<&'a Parsed, &'a Mistaken>>,
+) -> Idempotency {
+    let mut fingerprint = Hash::request(route, if atomic { "atomic" } else { "independent" });
+    for operation in operations {
+        match operation {
+            Ok(parsed) => fingerprint.operation(parsed),
+            Err(mistaken) => fingerprint.mistaken(mistaken),
+        }
     }
     Idempotency { key: key_hash(CALLER, route, key), fingerprint: Fingerprint(fingerprint.finish()) }
 }
@@ -47,6 +55,14 @@ impl Hash {
         hash
     }
 
+    fn request(route: &str, kind: &str) -> Self {
+        let mut hash = Self::new("wallex-request-1");
+        hash.text("POST");
+        hash.text(route);
+        hash.text(kind);
+        hash
+    }
+
     fn text(&mut self, text: &str) {
         self.0.update((text.len() as u64).to_le_bytes());
         self.0.update(text.as_bytes());
@@ -61,6 +77,20 @@ impl Hash {
 
     fn decimal(&mut self, value: rust_decimal::Decimal) {
         self.0.update(value.normalize().serialize());
+    }
+
+    fn mistaken(&mut self, mistaken: &Mistaken) {
+        self.text("mistaken");
+        self.0.update((mistaken.members.len() as u64).to_le_bytes());
+        for (name, value) in &mistaken.members {
+            self.text(name);
+            self.text(value);
+        }
+        self.0.update((mistaken.errors.len() as u64).to_le_bytes());
+        for error in &mistaken.errors {
+            self.text(&error.field);
+            self.text(error.code);
+        }
     }
 
     fn operation(&mut self, parsed: &Parsed) {
@@ -123,7 +153,7 @@ mod tests {
     }
 
     fn identity(parsed: Parsed) -> Idempotency {
-        of("key", CREDIT, &[parsed], None)
+        of("key", CREDIT, &parsed)
     }
 
     #[test]
@@ -156,15 +186,31 @@ mod tests {
             assert_ne!(other.fingerprint, first.fingerprint);
         }
         let one = [credit("w", r#"{"amount":1}"#)];
-        let as_batch = |atomic| of("key", CREDIT, &one, Some(atomic)).fingerprint;
+        let as_batch = |atomic| of_batch("key", CREDIT, atomic, one.iter().map(Ok)).fingerprint;
         assert_ne!(as_batch(true), as_batch(false));
         assert_ne!(as_batch(true), first.fingerprint);
     }
 
     #[test]
+    fn a_mistaken_operation_counts_as_it_is_written() {
+        let identity = |amount: &str| {
+            let body = format!(
+                r#"{{"operations":[{{"type":"credit","walletId":"w","amount":1}},{{"type":"debit","amount":{amount}}}]}}"#
+            );
+            let usd = Currency::parse("USD").unwrap();
+            let batch = operations::batch(body.as_bytes(), 2, usd, |_| WalletId::parse("made").unwrap()).unwrap();
+            let operations = batch.items.iter().map(|item| item.as_ref().map(|item| &item.parsed));
+            of_batch("key", "/batch", false, operations)
+        };
+        assert_eq!(identity("0"), identity("0"));
+        assert_eq!(identity("0").key, identity("1").key);
+        assert_ne!(identity("0").fingerprint, identity("1").fingerprint);
+    }
+
+    #[test]
     fn the_same_key_on_another_route_is_another_key() {
-        let one = [credit("w", r#"{"amount":1}"#)];
-        assert_ne!(of("key", CREDIT, &one, None).key, of("key", "/wallets/{id}/debit", &one, None).key);
-        assert_ne!(of("key", CREDIT, &one, None).key, of("Key", CREDIT, &one, None).key);
+        let one = credit("w", r#"{"amount":1}"#);
+        assert_ne!(of("key", CREDIT, &one).key, of("key", "/wallets/{id}/debit", &one).key);
+        assert_ne!(of("key", CREDIT, &one).key, of("Key", CREDIT, &one).key);
     }
 }

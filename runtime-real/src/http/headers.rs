@@ -10,6 +10,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, IF_MATCH};
 use wallex_core::event::TraceParent;
 use wallex_core::id::{CorrelationId, Version};
 use wallex_core::time::Timestamp;
+use wallex_core::wallet::IfMatch;
 
 use super::ids;
 use super::problem::{Code, FieldError, Problem};
@@ -119,25 +120,43 @@ fn unquoted(rest: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(key))
 }
 
-/// The version that a write requires of its wallet. `*` requires only that the wallet exists, which every write but
-/// creation does anyway. A version names a state exactly, so a tag that a proxy weakened (`W/"3"`) means the same.
-pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Version>, Problem> {
+/// What a write requires of its wallet's version. `*` requires only that the wallet exists, which every write but
+/// creation does anyway. The comparison is the strong one (RFC 9110, section 13.1.1): a weak tag, `W/"3"`, matches
+/// nothing.
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, Problem> {
     let mut values = headers.get_all(IF_MATCH).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
-    if values.next().is_none() {
-        if text == "*" {
-            return Ok(None);
-        }
-        if let Some(version) = version_of_tag(text) {
-            return Ok(Some(version));
+    let only = values.next().is_none();
+    if only && text == "*" {
+        return Ok(None);
+    }
+    if only
+        && !text.starts_with("W/")
+        && let Some(version) = version_of_tag(text)
+    {
+        return Ok(Some(IfMatch::Version(version)));
+    }
+    let all = headers.get_all(IF_MATCH).iter().map(|value| value.to_str().unwrap_or_default());
+    let (mut versions, mut named) = (Vec::new(), false);
+    // A list may have empty elements (RFC 9110, section 5.6.1).
+    for tag in all.flat_map(|value| value.split(',')).map(str::trim).filter(|tag| !tag.is_empty()) {
+        named = true;
+        match version_of_tag(tag) {
+            Some(_) if tag.starts_with("W/") => {}
+            Some(version) => versions.push(version),
+            None => return Err(not_a_version()),
         }
     }
-    Err(Problem::validation(vec![FieldError::new(
+    if named { Ok(Some(IfMatch::AnyOf(versions))) } else { Err(not_a_version()) }
+}
+
+fn not_a_version() -> Problem {
+    Problem::validation(vec![FieldError::new(
         "If-Match",
         "not-a-version",
-        "must be * or one ETag of a wallet, which is its version in quotes, such as \"3\"",
-    )]))
+        "must be *, or ETags of a wallet, which are versions in quotes, such as \"3\" or \"3\", \"4\"",
+    )])
 }
 
 /// The version in an entity tag: `"3"`, `W/"3"` or bare `3`.
@@ -209,11 +228,27 @@ mod tests {
     }
 
     #[test]
-    fn a_precondition_is_a_version_or_a_star() {
-        for (text, version) in [("\"3\"", Some(3)), ("W/\"3\"", Some(3)), ("3", Some(3)), ("*", None), (" * ", None)] {
-            assert_eq!(if_match(&with("if-match", text)).unwrap(), version.map(Version), "{text}");
+    fn a_precondition_is_a_star_or_versions_of_which_weak_ones_match_nothing() {
+        let one = |version| Some(IfMatch::Version(Version(version)));
+        let any = |versions: &[u64]| Some(IfMatch::AnyOf(versions.iter().copied().map(Version).collect()));
+        for (text, expected) in [
+            ("\"3\"", one(3)),
+            ("3", one(3)),
+            ("*", None),
+            (" * ", None),
+            ("W/\"3\"", any(&[])),
+            ("\"3\", \"4\"", any(&[3, 4])),
+            ("\"3\",, \"4\",", any(&[3, 4])),
+            ("\"3\" ,W/\"4\",5", any(&[3, 5])),
+        ] {
+            assert_eq!(if_match(&with("if-match", text)).unwrap(), expected, "{text}");
         }
-        for text in ["", "\"abc\"", "\"3\", \"4\"", "\"0\"", "\"-1\"", "\"+1\"", "\"3", "99999999999999999999999"] {
+        let mut twice = with("if-match", "\"3\"");
+        twice.append("if-match", HeaderValue::from_static("\"4\""));
+        assert_eq!(if_match(&twice).unwrap(), any(&[3, 4]));
+        for text in
+            ["", "\"abc\"", "\"3\", x", ",", "*, \"3\"", "\"0\"", "\"-1\"", "\"+1\"", "\"3", "99999999999999999999999"]
+        {
             assert_eq!(if_match(&with("if-match", text)).unwrap_err().code(), Code::ValidationFailed, "{text}");
         }
         assert_eq!(if_match(&HeaderMap::new()).unwrap(), None);

@@ -36,6 +36,7 @@ struct Check {
 #[utoipa::path(
     get,
     path = "/health",
+    operation_id = "getHealth",
     tag = "service",
     responses(
         (status = 200, description = "Everything that is needed is up", body = schema::Health),
@@ -50,6 +51,7 @@ pub(super) async fn everything(service: &Service) -> Response<Body> {
 #[utoipa::path(
     get,
     path = "/health/live",
+    operation_id = "getLiveness",
     tag = "service",
     responses((status = 200, description = "It does", body = schema::Alive))
 )]
@@ -65,6 +67,7 @@ pub(super) fn live(service: &Service) -> Response<Body> {
 #[utoipa::path(
     get,
     path = "/health/ready",
+    operation_id = "getReadiness",
     tag = "service",
     responses(
         (status = 200, description = "It does", body = schema::Health),
@@ -80,6 +83,7 @@ pub(super) async fn ready(service: &Service) -> Response<Body> {
 #[utoipa::path(
     get,
     path = "/metrics",
+    operation_id = "getMetrics",
     tag = "service",
     responses(
         (status = 200, description = "Prometheus' text format", content_type = "text/plain", body = String)
@@ -176,6 +180,11 @@ async fn needed(service: &Service, patience: Duration) -> Vec<Check> {
         check("event-store", patience, store, || service.log.trouble()),
         check("database", patience, database, || None),
     );
+    let store = match (store, service.log.damage()) {
+        // Only what lies in the damaged bytes cannot be read: commands are answered.
+        (store @ Check { reason: None, .. }, Some(damage)) => Check { reason: Some(damage), ..store }.optional(),
+        (store, _) => store,
+    };
     vec![commands, store, database]
 }
 

@@ -56,6 +56,7 @@ struct Group {
 #[utoipa::path(
     get,
     path = "/health/kafka",
+    operation_id = "getKafkaHealth",
     tag = "service",
     responses(
         (status = 200, description = "They can", body = schema::KafkaHealth),
@@ -84,6 +85,7 @@ pub(super) async fn health(service: &Service) -> Response<Body> {
 #[utoipa::path(
     get,
     path = "/health/kafka/stats",
+    operation_id = "getKafkaStatistics",
     tag = "service",
     responses(
         (status = 200, description = "The figures", body = schema::KafkaStatistics),

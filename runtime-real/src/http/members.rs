@@ -4,6 +4,7 @@
 //! nothing is copied. Unknown and repeated members are mistakes that are collected, not errors that end the reading:
 //! a client sees all its mistakes at once. What values mean is left to `operations`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -55,45 +56,28 @@ impl<'a> Members<'a> {
         self.0[member as usize]
     }
 
+    /// All that are there, by name.
+    pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
+        Member::ALL.into_iter().filter_map(|member| Some((member.name(), self.raw(member)?)))
+    }
+
     /// Collects a mistake for every member that is there and is none of `allowed`.
-    pub(super) fn allow_only(&self, allowed: &[Member], place: Place, errors: &mut Vec<FieldError>) {
+    pub(super) fn allow_only(&self, allowed: &[Member], errors: &mut Vec<FieldError>) {
         for member in Member::ALL {
             if self.raw(member).is_some() && !allowed.contains(&member) {
-                errors.push(unknown(&place.field(member.name())));
+                errors.push(unknown(member.name()));
             }
-        }
-    }
-}
-
-/// Where in a request an object stands.
-#[derive(Clone, Copy)]
-pub(super) enum Place {
-    /// It is the body.
-    Body,
-    /// It is an operation of a batch.
-    Operation(usize),
-}
-
-impl Place {
-    /// The name of one of its members.
-    pub(super) fn field(self, name: &str) -> String {
-        match self {
-            Self::Body => name.to_owned(),
-            Self::Operation(index) => format!("operations[{index}].{name}"),
-        }
-    }
-
-    fn itself(self) -> String {
-        match self {
-            Self::Body => "(body)".to_owned(),
-            Self::Operation(index) => format!("operations[{index}]"),
         }
     }
 }
 
 /// Reads a body that is one operation; nothing when it is no object.
 pub(super) fn of_body<'a>(body: &'a [u8], errors: &mut Vec<FieldError>) -> Result<Option<Members<'a>>, Problem> {
-    read(body, ObjectSeed { place: Place::Body, errors })
+    let members = read(body, ObjectSeed { errors })?;
+    if members.is_none() {
+        errors.push(not_an_object("(body)"));
+    }
+    Ok(members)
 }
 
 pub(super) fn read<'a, S: DeserializeSeed<'a>>(body: &'a [u8], seed: S) -> Result<S::Value, Problem> {
@@ -112,12 +96,12 @@ pub(super) fn unknown(field: &str) -> FieldError {
     FieldError::new(field.to_owned(), "unknown", "is not a member of this request")
 }
 
-pub(super) fn repeated(field: String) -> FieldError {
+pub(super) fn repeated(field: &'static str) -> FieldError {
     FieldError::new(field, "duplicate", "stands there more than once")
 }
 
-pub(super) fn not_an_object(place: Place) -> FieldError {
-    FieldError::new(place.itself(), "type", "must be a JSON object")
+pub(super) fn not_an_object(place: impl Into<Cow<'static, str>>) -> FieldError {
+    FieldError::new(place, "type", "must be a JSON object")
 }
 
 /// The name of a member, resolved without a copy.
@@ -166,17 +150,9 @@ macro_rules! visit_others {
 
 pub(super) use visit_others;
 
-/// Reads one object.
+/// Reads one object, whose mistakes go to `errors`; nothing when it is none.
 pub(super) struct ObjectSeed<'e> {
-    pub place: Place,
     pub errors: &'e mut Vec<FieldError>,
-}
-
-impl ObjectSeed<'_> {
-    fn mistaken<'a>(self) -> Option<Members<'a>> {
-        self.errors.push(not_an_object(self.place));
-        None
-    }
 }
 
 impl<'de> DeserializeSeed<'de> for ObjectSeed<'_> {
@@ -201,21 +177,21 @@ impl<'de> Visitor<'de> for ObjectSeed<'_> {
                 Name::Known(member) => {
                     let value: &RawValue = object.next_value()?;
                     if std::mem::replace(&mut seen[member as usize], true) {
-                        self.errors.push(repeated(self.place.field(member.name())));
+                        self.errors.push(repeated(member.name()));
                     }
                     members.0[member as usize] = Some(value.get()).filter(|raw| *raw != "null");
                 }
                 Name::Atomic => {
                     object.next_value::<IgnoredAny>()?;
-                    self.errors.push(unknown(&self.place.field("atomic")));
+                    self.errors.push(unknown("atomic"));
                 }
                 Name::Operations => {
                     object.next_value::<IgnoredAny>()?;
-                    self.errors.push(unknown(&self.place.field("operations")));
+                    self.errors.push(unknown("operations"));
                 }
                 Name::Unknown(name) => {
                     object.next_value::<IgnoredAny>()?;
-                    self.errors.push(unknown(&self.place.field(&name)));
+                    self.errors.push(unknown(&name));
                 }
             }
         }
@@ -224,8 +200,8 @@ impl<'de> Visitor<'de> for ObjectSeed<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
         while array.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(self.mistaken())
+        Ok(None)
     }
 
-    visit_others!(self => self.mistaken());
+    visit_others!(self => None);
 }

@@ -11,10 +11,11 @@
 //! | `wallets`, `transactions`, `statement`, `events` | the reads |
 //! | `health`, `kafka`, `metrics`, `dashboard` | the service itself |
 //! | `render`, `response`, `problem`, `code` | writing answers |
-//! | `openapi`, `schema`, `problem_schema`, `documentation` | what the service says about itself |
+//! | `openapi`, `schema`, `batch_schema`, `problem_schema`, `documentation` | what the service says about itself |
 
 mod batch;
 mod batch_members;
+mod batch_schema;
 mod body;
 mod code;
 mod dashboard;

@@ -71,6 +71,49 @@ fn every_route_is_described_with_its_statuses_and_parameters() {
 }
 
 #[test]
+fn every_operation_has_an_id_of_its_own() {
+    let document = document();
+    let mut ids = BTreeSet::new();
+    for (method, path, _, _) in ROUTES {
+        let id = document["paths"][path][method]["operationId"].as_str().unwrap_or_default();
+        assert!(!id.is_empty() && ids.insert(id.to_owned()), "{method} {path} has the id {id:?}");
+    }
+}
+
+#[test]
+fn every_answer_is_described_with_a_correlation_id_and_every_success_with_its_content() {
+    let document = document();
+    for (method, path, _, _) in ROUTES {
+        for (status, response) in document["paths"][path][method]["responses"].as_object().unwrap() {
+            assert!(response["headers"]["X-Correlation-Id"].is_object(), "{method} {path} {status}");
+            let content = response["content"].as_object().map_or(0, serde_json::Map::len);
+            assert_eq!(content == 0, ["304", "307"].contains(&status.as_str()), "{method} {path} {status}");
+        }
+    }
+}
+
+#[test]
+fn shapes_of_requests_take_no_other_members() {
+    let document = document();
+    let schemas = &document["components"]["schemas"];
+    for name in STRICT {
+        assert_eq!(schemas[name]["additionalProperties"], false, "{name}");
+    }
+    let operations = schemas["BatchOperation"]["oneOf"].as_array().unwrap();
+    assert_eq!(operations.len(), 4);
+    for (kind, required) in [
+        ("Create", &["type", "ownerId"][..]),
+        ("Credit", &["type", "walletId", "amount"]),
+        ("Debit", &["type", "walletId", "amount"]),
+        ("Transfer", &["type", "walletId", "toWalletId", "amount"]),
+    ] {
+        let schema = &schemas[format!("Batch{kind}")];
+        assert_eq!(schema["required"], serde_json::json!(required), "{kind}");
+        assert_eq!(schema["properties"]["type"]["enum"], serde_json::json!([kind.to_lowercase()]));
+    }
+}
+
+#[test]
 fn what_is_described_is_what_is_routed() {
     let document = document();
     for (path, operations) in document["paths"].as_object().unwrap() {

@@ -13,9 +13,9 @@ use wallex_core::limits::{AMOUNT_MAX, DESCRIPTION_LENGTH_MAX};
 use wallex_core::money::{Amount, Money, MoneyError};
 use wallex_core::wallet::{Create, Credit, Debit, Operation, Transfer};
 
-use super::batch_members;
+use super::batch_members::{self, OperationMembers};
 use super::headers::check_idempotency_key;
-use super::members::{self, Member, Members, Place};
+use super::members::{self, Member, Members};
 use super::problem::{FieldError, Problem};
 
 /// An operation as a request has it.
@@ -32,10 +32,19 @@ pub(super) struct BatchItem {
     pub key: Option<String>,
 }
 
+/// An operation of a batch that cannot be asked of a wallet.
+pub(super) struct Mistaken {
+    /// All that is wrong with it; fields are those of the operation.
+    pub errors: Vec<FieldError>,
+    /// Its members as the request has them: what tells it from another one.
+    pub members: Vec<(&'static str, String)>,
+}
+
 /// A batch as a request has it.
 pub(super) struct ParsedBatch {
     pub atomic: bool,
-    pub items: Vec<BatchItem>,
+    /// All of an atomic batch are good.
+    pub items: Vec<Result<BatchItem, Mistaken>>,
 }
 
 /// What moves money in the wallet that the path names.
@@ -52,8 +61,8 @@ pub(super) fn create(body: &[u8], default: Currency, make_id: impl FnOnce() -> W
     let mut errors = Vec::new();
     let members = members::of_body(body, &mut errors)?;
     let parsed = members.and_then(|members| {
-        members.allow_only(&ALLOWED, Place::Body, &mut errors);
-        Fields { members, place: Place::Body, errors: &mut errors }.create(default, make_id)
+        members.allow_only(&ALLOWED, &mut errors);
+        Fields { members, errors: &mut errors }.create(default, make_id)
     });
     finished(parsed, errors)
 }
@@ -69,13 +78,16 @@ pub(super) fn movement(body: &[u8], movement: Movement, id: WalletId) -> Result<
     let mut errors = Vec::new();
     let members = members::of_body(body, &mut errors)?;
     let parsed = members.and_then(|members| {
-        members.allow_only(allowed, Place::Body, &mut errors);
-        Fields { members, place: Place::Body, errors: &mut errors }.movement(movement, Some(id))
+        members.allow_only(allowed, &mut errors);
+        Fields { members, errors: &mut errors }.movement(movement, Some(id))
     });
     finished(parsed, errors)
 }
 
 /// Reads the body of a batch of at most `limit` operations. `make_id` names wallets whose creation does not, by index.
+///
+/// A mistake in an operation is its own affair when it stands for itself. It is a mistake of the request when the batch
+/// is atomic, and is named with the others when the batch itself is malformed.
 pub(super) fn batch(
     body: &[u8],
     limit: usize,
@@ -92,14 +104,19 @@ pub(super) fn batch(
             false
         }
     };
-    let mut items = Vec::new();
+    let (mut items, mut in_operations) = (Vec::new(), Vec::new());
     match members.operations {
         Some(operations) => {
             items.reserve_exact(operations.len());
-            for (index, members) in operations.into_iter().enumerate() {
-                let Some(members) = members else { continue };
-                let mut fields = Fields { members, place: Place::Operation(index), errors: &mut errors };
-                items.extend(fields.batch_item(default, || make_id(index)));
+            for operation in operations {
+                let index = operation.index;
+                match batch_item(operation, default, || make_id(index)) {
+                    Ok(item) => items.push(Ok(item)),
+                    Err(mistaken) => {
+                        in_operations.extend(mistaken.errors.iter().map(|error| error.of_operation(index)));
+                        items.push(Err(mistaken));
+                    }
+                }
             }
             if items.is_empty() && errors.is_empty() {
                 errors.push(FieldError::new("operations", "required", "must have at least one operation"));
@@ -107,7 +124,23 @@ pub(super) fn batch(
         }
         None => errors.push(FieldError::new("operations", "required", "is missing")),
     }
+    if atomic || !errors.is_empty() {
+        errors.append(&mut in_operations);
+    }
     finished(Some(ParsedBatch { atomic, items }), errors)
+}
+
+fn batch_item(
+    operation: OperationMembers<'_>,
+    default: Currency,
+    make_id: impl FnOnce() -> WalletId,
+) -> Result<BatchItem, Mistaken> {
+    let OperationMembers { members, mut errors, .. } = operation;
+    let item = Fields { members, errors: &mut errors }.batch_item(default, make_id);
+    item.filter(|_| errors.is_empty()).ok_or_else(|| {
+        let members = members.given().map(|(name, raw)| (name, raw.to_owned())).collect();
+        Mistaken { errors, members }
+    })
 }
 
 fn finished<T>(parsed: Option<T>, errors: Vec<FieldError>) -> Result<T, Problem> {
@@ -121,7 +154,6 @@ fn finished<T>(parsed: Option<T>, errors: Vec<FieldError>) -> Result<T, Problem>
 /// wrong, and has then said so in `errors`.
 struct Fields<'a, 'e> {
     members: Members<'a>,
-    place: Place,
     errors: &'e mut Vec<FieldError>,
 }
 
@@ -186,7 +218,7 @@ impl<'a> Fields<'a, '_> {
                 return None;
             }
         };
-        self.members.allow_only(allowed, self.place, self.errors);
+        self.members.allow_only(allowed, self.errors);
         let key = self.members.raw(IdempotencyKey).and_then(|_| self.key());
         let parsed = match movement {
             Some(movement) => self.movement(movement, None),
@@ -196,7 +228,7 @@ impl<'a> Fields<'a, '_> {
     }
 
     fn wrong(&mut self, member: Member, code: &'static str, detail: impl Into<Cow<'static, str>>) {
-        self.errors.push(FieldError::new(self.place.field(member.name()), code, detail));
+        self.errors.push(FieldError::new(member.name(), code, detail));
     }
 
     fn required(&mut self, member: Member) -> bool {
@@ -286,14 +318,15 @@ impl<'a> Fields<'a, '_> {
         Amount::parse(&digits).map_err(|error| self.wrong_money(Member::Amount, &error)).ok()
     }
 
-    /// Zero when absent. Without a valid currency its scale cannot be checked, and the currency is the mistake.
+    /// Zero when absent. Without a valid currency everything but its decimal places is checked.
     fn initial_balance(&mut self, currency: Option<Currency>) -> Option<Money> {
         const MEMBER: Member = Member::InitialBalance;
         if self.members.raw(MEMBER).is_none() {
             return currency.map(Money::zero);
         }
         let digits = self.digits(MEMBER)?;
-        match Money::parse(&digits, currency?) {
+        match Money::parse(&digits, currency.unwrap_or(Currency::FINEST)) {
+            Err(MoneyError::TooPrecise { .. }) if currency.is_none() => None,
             Ok(money) if money.is_negative() => {
                 self.wrong(MEMBER, "negative", "must not be less than zero");
                 None
@@ -302,7 +335,7 @@ impl<'a> Fields<'a, '_> {
                 self.wrong_money(MEMBER, &MoneyError::TooLarge { limit: AMOUNT_MAX });
                 None
             }
-            Ok(money) => Some(money),
+            Ok(money) => currency.map(|_| money),
             Err(error) => {
                 self.wrong_money(MEMBER, &error);
                 None

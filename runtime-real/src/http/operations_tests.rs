@@ -111,6 +111,24 @@ fn an_opening_balance_is_zero_or_more_in_the_currency_asked_for() {
 }
 
 #[test]
+fn a_wrong_currency_does_not_hide_what_is_wrong_with_the_opening_balance() {
+    for (balance, code) in [
+        ("\"x\"", Some("not-a-number")),
+        ("-1", Some("negative")),
+        ("true", Some("type")),
+        ("1000000000001", Some("too-large")),
+        // Too precise for some currencies: that cannot be said without one.
+        ("0.001", None),
+        ("0.00001", None),
+    ] {
+        let problem = created(&format!("{{\"ownerId\":\"o\",\"currency\":\"XXX\",\"initialBalance\":{balance}}}"));
+        let mut expected = vec!["currency format".to_owned()];
+        expected.extend(code.map(|code| format!("initialBalance {code}")));
+        assert_eq!(mistakes(&problem.unwrap_err()), expected, "{balance}");
+    }
+}
+
+#[test]
 fn what_is_no_json_object_is_told_apart() {
     for body in [
         "",
@@ -166,22 +184,23 @@ fn a_batch_reads_every_kind_of_operation() {
     )
     .unwrap();
     assert!(!parsed.atomic);
-    assert_eq!(parsed.items.len(), 3);
-    assert_eq!(parsed.items[0].parsed.operation.subject().as_str(), "made-0");
-    assert_eq!(parsed.items[1].key.as_deref(), Some("k"));
-    assert!(matches!(parsed.items[2].parsed.operation, Operation::Debit(_)));
+    let items: Vec<_> = parsed.items.into_iter().map(|item| item.ok().unwrap()).collect();
+    assert_eq!(items.len(), 3);
+    assert_eq!(items[0].parsed.operation.subject().as_str(), "made-0");
+    assert_eq!(items[1].key.as_deref(), Some("k"));
+    assert!(matches!(items[2].parsed.operation, Operation::Debit(_)));
 }
 
 #[test]
-fn mistakes_in_a_batch_name_the_operation() {
+fn a_malformed_batch_is_refused_with_all_its_mistakes() {
     for (body, expected) in [
         (r#"{}"#, vec!["operations required"]),
+        (r#"[]"#, vec!["(body) type", "operations required"]),
         (r#"{"operations":[]}"#, vec!["operations required"]),
         (r#"{"operations":{}}"#, vec!["operations type"]),
         (r#"{"operations":null}"#, vec!["operations type"]),
         (r#"{"operations":[1]}"#, vec!["operations[0] type"]),
-        (r#"{"operations":[{}]}"#, vec!["operations[0].type required"]),
-        (r#"{"operations":[{"type":"refund"}]}"#, vec!["operations[0].type format"]),
+        (r#"{"operations":[1,{}]}"#, vec!["operations[0] type", "operations[1].type required"]),
         (
             r#"{"operations":[{"type":"credit","walletId":"a","amount":1},{"type":"debit","ownerId":"o","amount":0}],"x":1}"#,
             vec![
@@ -193,14 +212,33 @@ fn mistakes_in_a_batch_name_the_operation() {
         ),
         (r#"{"atomic":"yes","operations":[{"type":"create","ownerId":"o"}]}"#, vec!["atomic type"]),
         (
-            r#"{"operations":[{"type":"create","ownerId":"o","idempotencyKey":"a b"}]}"#,
-            vec!["operations[0].idempotencyKey format"],
-        ),
-        (
             r#"{"operations":[{"type":"create","ownerId":"o"},{"type":"create","ownerId":"o"},{"type":"create","ownerId":"o"},{}]}"#,
             vec!["operations too-many"],
         ),
     ] {
         assert_eq!(mistakes(&batched(body).err().unwrap()), expected, "{body}");
+    }
+}
+
+#[test]
+fn a_mistake_in_an_operation_is_its_own_unless_the_batch_is_atomic() {
+    for (operation, expected) in [
+        (r#"{}"#, vec!["type required"]),
+        (r#"{"type":"refund"}"#, vec!["type format"]),
+        (
+            r#"{"type":"debit","ownerId":"o","amount":0}"#,
+            vec!["ownerId unknown", "walletId required", "amount not-positive"],
+        ),
+        (r#"{"type":"create","ownerId":"o","idempotencyKey":"a b"}"#, vec!["idempotencyKey format"]),
+        (r#"{"type":"create","ownerId":"o","x":1,"ownerId":"o"}"#, vec!["x unknown", "ownerId duplicate"]),
+    ] {
+        let body = format!(r#"{{"operations":[{{"type":"create","ownerId":"o"}},{operation}]}}"#);
+        let items = batched(&body).ok().unwrap().items;
+        assert!(items[0].is_ok(), "{body}");
+        let mistaken = items[1].as_ref().err().unwrap();
+        assert_eq!(mistakes(&Problem::validation(mistaken.errors.clone())), expected, "{body}");
+        let expected: Vec<_> = expected.iter().map(|mistake| format!("operations[1].{mistake}")).collect();
+        let atomic = body.replacen('{', "{\"atomic\":true,", 1);
+        assert_eq!(mistakes(&batched(&atomic).err().unwrap()), expected, "{body}");
     }
 }

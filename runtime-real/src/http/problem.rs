@@ -43,6 +43,11 @@ impl FieldError {
     ) -> Self {
         Self { field: field.into(), code, detail: detail.into() }
     }
+
+    /// The same mistake, named from the whole batch in which the operation stands.
+    pub(super) fn of_operation(&self, index: usize) -> Self {
+        Self { field: format!("operations[{index}].{}", self.field).into(), ..self.clone() }
+    }
 }
 
 /// Why a request has no success.
@@ -72,6 +77,8 @@ enum Extra {
     Fields(Vec<FieldError>),
     Rejection(Rejection),
     Allow(&'static str),
+    /// Trying again does not help.
+    Lasting,
 }
 
 impl Problem {
@@ -107,7 +114,18 @@ impl Problem {
     /// Known not to have been done.
     #[must_use]
     pub(super) fn unavailable(reason: Unavailable) -> Self {
+        if reason == Unavailable::Damaged {
+            return Self::damaged();
+        }
         Self::new(Code::Unavailable, reason.to_string())
+    }
+
+    /// Stored bytes are not what was written, which trying again does not heal.
+    #[must_use]
+    fn damaged() -> Self {
+        let detail = "the stored history is damaged here, and trying again does not help: an operator must look \
+                      (the log of the service and /health say where, wallex verify how much)";
+        Self::with(Code::Unavailable, detail.into(), Extra::Lasting)
     }
 
     /// Whether it was done is not known.
@@ -143,7 +161,7 @@ impl Problem {
     pub(super) fn errors(&self) -> &[FieldError] {
         match &self.0.extra {
             Extra::Fields(errors) => errors,
-            Extra::Nothing | Extra::Rejection(_) | Extra::Allow(_) => &[],
+            Extra::Nothing | Extra::Rejection(_) | Extra::Allow(_) | Extra::Lasting => &[],
         }
     }
 
@@ -156,7 +174,8 @@ impl Problem {
         if let Extra::Allow(allow) = self.0.extra {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        if matches!(self.code(), Code::Unavailable | Code::IdempotencyKeyInFlight) {
+        let passes = !matches!(self.0.extra, Extra::Lasting);
+        if passes && matches!(self.code(), Code::Unavailable | Code::IdempotencyKeyInFlight) {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         response
@@ -164,15 +183,24 @@ impl Problem {
 
     /// Appends the JSON object.
     pub(super) fn write(&self, correlation: &CorrelationId, out: &mut Vec<u8>) {
+        self.write_of(None, correlation, out);
+    }
+
+    /// Appends the JSON object of the operation at `index` of a batch; its mistakes say so.
+    pub(super) fn write_at(&self, index: usize, correlation: &CorrelationId, out: &mut Vec<u8>) {
+        self.write_of(Some(index), correlation, out);
+    }
+
+    fn write_of(&self, index: Option<usize>, correlation: &CorrelationId, out: &mut Vec<u8>) {
         let (code, status) = (self.code(), self.code().status());
         write_head(code, status, &self.0.detail, out);
         out.extend_from_slice(b",\"correlationId\":\"");
         out.extend_from_slice(correlation.as_str().as_bytes());
         out.push(b'"');
         match &self.0.extra {
-            Extra::Nothing | Extra::Allow(_) => {}
-            Extra::Fields(errors) => write_field_errors(errors, out),
-            Extra::Rejection(rejection) => write_rejection(rejection, out),
+            Extra::Nothing | Extra::Allow(_) | Extra::Lasting => {}
+            Extra::Fields(errors) => write_field_errors(errors, index, out),
+            Extra::Rejection(rejection) => write_rejection(rejection, index, out),
         }
         out.push(b'}');
     }
@@ -192,13 +220,19 @@ fn write_head(code: Code, status: StatusCode, detail: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn write_field_errors(errors: &[FieldError], out: &mut Vec<u8>) {
+fn write_field_errors(errors: &[FieldError], index: Option<usize>, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"errors\":[");
     for (at, error) in errors.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(b"{\"field\":");
+        out.push(b'{');
+        if let Some(index) = index {
+            out.extend_from_slice(b"\"index\":");
+            render::number(index as u64, out);
+            out.push(b',');
+        }
+        out.extend_from_slice(b"\"field\":");
         render::string(&error.field, out);
         out.extend_from_slice(b",\"code\":\"");
         out.extend_from_slice(error.code.as_bytes());
@@ -209,14 +243,15 @@ fn write_field_errors(errors: &[FieldError], out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-fn write_rejection(rejection: &Rejection, out: &mut Vec<u8>) {
+fn write_rejection(rejection: &Rejection, index: Option<usize>, out: &mut Vec<u8>) {
     match rejection {
         Rejection::VersionMismatch { actual, .. } => {
             out.extend_from_slice(b",\"currentVersion\":");
             render::number(actual.0, out);
         }
         Rejection::AmountTooPrecise { .. } => {
-            write_field_errors(&[FieldError::new("amount", "too-precise", rejection.to_string())], out);
+            let error = FieldError::new("amount", "too-precise", rejection.to_string());
+            write_field_errors(&[error], index, out);
         }
         Rejection::Batch { refused } => write_refused(refused, out),
         Rejection::WalletNotFound { .. }

@@ -1,7 +1,7 @@
 //! The ways to stored data: the read model and the ledger in the database, histories in the event store.
 //!
 //! Owns the mapping of their errors to problems, and keeps blocking reads of files away from the threads that serve
-//! requests. Trouble with storage is 503: nothing was done, and it may pass.
+//! requests. Trouble with storage is 503: nothing was done, and but for damage it may pass.
 
 use std::time::Duration;
 

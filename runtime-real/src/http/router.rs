@@ -15,6 +15,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use wallex_core::id::WalletId;
 
+use super::body::Upload;
 use super::headers::Correlation;
 use super::operations::Movement;
 use super::problem::{Code, FieldError, Problem};
@@ -142,16 +143,18 @@ impl Resource<'_> {
 /// Answers one request.
 pub async fn handle<B>(service: &Service, request: Request<B>) -> Response<Body>
 where
-    B: HttpBody<Data = Bytes> + Unpin,
+    B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
 {
     let (head, body) = request.into_parts();
+    let mut body = Upload::new(body);
     let mut correlation = Correlation::of(&head.headers);
     let span = traced(service, &head, &mut correlation);
-    let answered = caught(answer(service, &head, body, &correlation), &correlation).await;
+    let answered = caught(answer(service, &head, &mut body, &correlation), &correlation).await;
     let mut response = answered.unwrap_or_else(|problem| {
         log_cause(&problem, &correlation);
         problem.response(&correlation.id)
     });
+    body.discard_rest(&head.headers, service.request_timeout());
     log(&head, &response, &correlation);
     service.metrics.responded(response.status());
     if let Some(span) = span {
@@ -182,7 +185,7 @@ fn traced(service: &Service, head: &Parts, correlation: &mut Correlation) -> Opt
 async fn answer<B>(
     service: &Service,
     head: &Parts,
-    body: B,
+    body: &mut Upload<B>,
     correlation: &Correlation,
 ) -> Result<Response<Body>, Problem>
 where

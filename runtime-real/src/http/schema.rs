@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
-use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 /// A wallet as it stands.
@@ -113,82 +113,6 @@ pub(super) struct Transferred {
     /// The destination.
     to_wallet: Snapshot,
 }
-
-/// Up to 1,000 operations.
-#[derive(ToSchema)]
-#[schema(example = json!({"atomic": true, "operations": [
-    {"type": "create", "walletId": "carol", "ownerId": "user-3"},
-    {"type": "transfer", "walletId": "alice", "toWalletId": "carol", "amount": "5.00"}
-]}))]
-pub(super) struct Batch {
-    /// Whether one refusal refuses them all; no when absent.
-    atomic: Option<bool>,
-    /// In order; those of an atomic batch see the effects of the earlier ones.
-    #[schema(min_items = 1, max_items = 1000)]
-    operations: Vec<BatchOperation>,
-}
-
-/// One operation of a batch: its type, its wallet, and the members that the single operation has.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-pub(super) struct BatchOperation {
-    r#type: OperationType,
-    /// Required, but for a creation.
-    wallet_id: Option<String>,
-    /// `create`
-    owner_id: Option<String>,
-    /// `create`
-    initial_balance: Option<Money>,
-    /// `create`
-    currency: Option<String>,
-    /// `credit`, `debit`, `transfer`
-    amount: Option<Money>,
-    /// `transfer`
-    to_wallet_id: Option<String>,
-    /// `credit`, `debit`, `transfer`
-    description: Option<String>,
-    /// Only in an independent batch without an `Idempotency-Key` header, where each operation is a command of its own.
-    idempotency_key: Option<String>,
-}
-
-/// The kind of an operation.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub(super) enum OperationType {
-    Create,
-    Credit,
-    Debit,
-    Transfer,
-}
-
-/// What became of each operation, in request order.
-#[derive(ToSchema)]
-pub(super) struct BatchResults {
-    results: Vec<BatchResult>,
-}
-
-/// What became of one operation.
-#[derive(ToSchema)]
-pub(super) struct BatchResult {
-    /// The status that the single operation would have had.
-    status: u16,
-    /// There and true when this is the stored answer of an earlier attempt.
-    replayed: Option<bool>,
-    body: BatchResultBody,
-}
-
-/// A snapshot, a transfer, or a problem.
-pub(super) struct BatchResultBody;
-
-impl PartialSchema for BatchResultBody {
-    fn schema() -> RefOr<Schema> {
-        let one_of = ["Snapshot", "Transferred", "Problem"].map(Ref::from_schema_name);
-        let either = one_of.into_iter().fold(OneOfBuilder::new(), OneOfBuilder::item);
-        Schema::OneOf(either.build()).into()
-    }
-}
-
-impl ToSchema for BatchResultBody {}
 
 /// A page of wallets.
 #[derive(ToSchema)]
@@ -320,10 +244,23 @@ pub(super) struct Problem {
 pub(super) struct ProblemError {
     /// Member, parameter or header, with `validation-failed`.
     field: Option<String>,
-    /// Place in the batch, from 0, with `batch-refused`.
+    /// Place in the batch, from 0: with `batch-refused`, and with `validation-failed` of one operation of a batch.
     index: Option<u64>,
     code: String,
     detail: String,
+}
+
+/// What the service is, and where to read on.
+#[derive(ToSchema)]
+pub(super) struct About {
+    /// `wallex`
+    name: String,
+    version: String,
+    documentation: String,
+    openapi: String,
+    health: String,
+    metrics: String,
+    dashboard: String,
 }
 
 /// How the service and what it depends on are.

@@ -180,8 +180,9 @@ fn builder(service: &Service) -> Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
-        .max_buf_size(service.config.http.body_limit_bytes.clamp(HEAD_BYTES_MAX as usize, 1 << 20))
-        .pipeline_flush(true);
+        // Pipelined answers are not gathered (`pipeline_flush`): hyper would keep them back until the next request is
+        // complete, and drop its own answer to bytes that are none.
+        .max_buf_size(service.config.http.body_limit_bytes.clamp(HEAD_BYTES_MAX as usize, 1 << 20));
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -25,6 +25,7 @@ const ENTRY_BYTES: usize = 512;
 #[utoipa::path(
     get,
     path = "/wallets/{id}/transactions",
+    operation_id = "listTransactions",
     tag = "history",
     params(
         ("id" = String, Path, description = "The wallet", example = "alice"),
@@ -64,8 +65,10 @@ pub(super) async fn of_wallet(
     let limit = query.limit();
     let cursor = query.text("cursor").map(str::to_owned);
     let csv = wants_csv(head);
-    if csv && (cursor.is_some() || query.text("limit").is_some()) {
-        query.wrong("limit", "cannot be combined with text/csv: a statement has all entries");
+    for part in ["limit", "cursor"] {
+        if csv && query.text(part).is_some() {
+            query.wrong(part, "cannot be combined with text/csv: a statement has all entries that the filter takes");
+        }
     }
     query.finish()?;
     let after = reads::cursor(cursor.as_deref())?;

@@ -24,6 +24,7 @@ use crate::log::Moment;
 #[utoipa::path(
     get,
     path = "/wallets/{id}",
+    operation_id = "getWallet",
     tag = "wallets",
     params(
         ("id" = String, Path, description = "The wallet", example = "alice"),
@@ -65,6 +66,7 @@ pub(super) async fn one(service: &Service, head: &Parts, id: WalletId) -> Result
 #[utoipa::path(
     get,
     path = "/wallets",
+    operation_id = "listWallets",
     tag = "wallets",
     params(
         ("ownerId" = Option<String>, Query, description = "Only those of this owner"),

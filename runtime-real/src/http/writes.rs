@@ -14,13 +14,14 @@ use wallex_core::command::{Answer, Request, Success, Work};
 use wallex_core::id::{CommandId, RequestId, WalletId};
 use wallex_core::wallet::Wallet;
 
+use super::body::Upload;
 use super::headers::{self, Correlation};
 use super::metrics::elapsed_ms;
 use super::operations::{self, Movement};
 use super::problem::{Code, FieldError, Problem};
 use super::response::{Body, IDEMPOTENT_REPLAYED, JSON, set_etag, whole};
 use super::state::Service;
-use super::{body, fingerprint, ids, render};
+use super::{fingerprint, ids, render};
 use super::{problem_schema, schema};
 use crate::config::MoneyFormat;
 
@@ -49,7 +50,7 @@ impl Write {
 pub(super) struct Call<'a, B> {
     pub service: &'a Service,
     pub head: &'a Parts,
-    pub body: B,
+    pub body: &'a mut Upload<B>,
     pub correlation: &'a Correlation,
 }
 
@@ -57,17 +58,16 @@ pub(super) struct Call<'a, B> {
 #[utoipa::path(
     post,
     path = "/wallets",
+    operation_id = "createWallet",
     tag = "wallets",
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters; a repeat gets the \
             stored answer", example = "8e03978e-40d5-43dd-bc93-6894a57f9324"),
-        ("X-Correlation-Id" = Option<String>, Header, description = "Echoed, stored and logged; made when absent"),
         ("traceparent" = Option<String>, Header, description = "W3C trace context, stored with the events"),
     ),
     request_body = schema::CreateWallet,
     responses(
         (status = 201, description = "Created", body = schema::Snapshot, headers(
-            ("X-Correlation-Id" = String, description = "As sent, or made here"),
             ("Idempotent-Replayed" = bool, description = "true when this is a stored answer"),
             ("ETag" = String, description = "The version, in quotes"),
             ("Location" = String, description = "The new wallet"),
@@ -86,19 +86,18 @@ where
 #[utoipa::path(
     post,
     path = "/wallets/{id}/credit",
+    operation_id = "creditWallet",
     tag = "wallets",
     params(
         ("id" = String, Path, description = "The wallet", example = "alice"),
         ("If-Match" = Option<String>, Header, description = "The version that the wallet must have", example = "\"3\""),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters; a repeat gets the \
             stored answer", example = "8e03978e-40d5-43dd-bc93-6894a57f9324"),
-        ("X-Correlation-Id" = Option<String>, Header, description = "Echoed, stored and logged; made when absent"),
         ("traceparent" = Option<String>, Header, description = "W3C trace context, stored with the events"),
     ),
     request_body = schema::MoveMoney,
     responses(
         (status = 200, description = "Credited", body = schema::Snapshot, headers(
-            ("X-Correlation-Id" = String, description = "As sent, or made here"),
             ("Idempotent-Replayed" = bool, description = "true when this is a stored answer"),
             ("ETag" = String, description = "The version, in quotes"),
         )),
@@ -117,19 +116,18 @@ where
 #[utoipa::path(
     post,
     path = "/wallets/{id}/debit",
+    operation_id = "debitWallet",
     tag = "wallets",
     params(
         ("id" = String, Path, description = "The wallet", example = "alice"),
         ("If-Match" = Option<String>, Header, description = "The version that the wallet must have", example = "\"3\""),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters; a repeat gets the \
             stored answer", example = "8e03978e-40d5-43dd-bc93-6894a57f9324"),
-        ("X-Correlation-Id" = Option<String>, Header, description = "Echoed, stored and logged; made when absent"),
         ("traceparent" = Option<String>, Header, description = "W3C trace context, stored with the events"),
     ),
     request_body = schema::MoveMoney,
     responses(
         (status = 200, description = "Debited", body = schema::Snapshot, headers(
-            ("X-Correlation-Id" = String, description = "As sent, or made here"),
             ("Idempotent-Replayed" = bool, description = "true when this is a stored answer"),
             ("ETag" = String, description = "The version, in quotes"),
         )),
@@ -148,19 +146,18 @@ where
 #[utoipa::path(
     post,
     path = "/wallets/{id}/transfer",
+    operation_id = "transferMoney",
     tag = "wallets",
     params(
         ("id" = String, Path, description = "The wallet", example = "alice"),
         ("If-Match" = Option<String>, Header, description = "The version that the wallet must have", example = "\"3\""),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters; a repeat gets the \
             stored answer", example = "8e03978e-40d5-43dd-bc93-6894a57f9324"),
-        ("X-Correlation-Id" = Option<String>, Header, description = "Echoed, stored and logged; made when absent"),
         ("traceparent" = Option<String>, Header, description = "W3C trace context, stored with the events"),
     ),
     request_body = schema::TransferMoney,
     responses(
         (status = 200, description = "Transferred; the `ETag` is that of the source", body = schema::Transferred, headers(
-            ("X-Correlation-Id" = String, description = "As sent, or made here"),
             ("Idempotent-Replayed" = bool, description = "true when this is a stored answer"),
             ("ETag" = String, description = "The version, in quotes"),
         )),
@@ -182,9 +179,9 @@ where
 {
     let Call { service, head, body, correlation } = call;
     let started = Instant::now();
-    headers::require_json(&head.headers)?;
     let limit = service.config.http.body_limit_bytes;
-    let body = body::read(&head.headers, body, limit, service.request_timeout()).await?;
+    let body = body.read(&head.headers, limit, service.request_timeout()).await?;
+    headers::require_json(&head.headers)?;
     let duration = match &write {
         Write::Create => &service.metrics.operations.create,
         Write::Move(Movement::Credit, _) => &service.metrics.operations.credit,
@@ -230,7 +227,7 @@ fn request_of(
         Write::Move(movement, id) => (operations::movement(&body, movement, id)?, headers::if_match(&head.headers)?),
     };
     let key = headers::idempotency_key(&head.headers)?;
-    let idempotency = key.map(|key| fingerprint::of(&key, template, std::slice::from_ref(&parsed), None));
+    let idempotency = key.map(|key| fingerprint::of(&key, template, &parsed));
     Ok(Request {
         id: RequestId(0),
         command_id,

@@ -26,7 +26,7 @@ use std::time::Duration;
 use wallex_core::event::Recorded;
 use wallex_core::id::Position;
 use wallex_core::projector::Consumer;
-use wallex_journal::JournalError;
+use wallex_journal::{Damage, JournalError};
 
 use crate::config::Config;
 use crate::layout;
@@ -66,6 +66,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Which bytes of the journal are damaged, when it is they.
+    #[must_use]
+    pub fn damage(&self) -> Option<&Damage> {
+        match self {
+            Self::Log(JournalError::Damaged(damage)) => Some(damage),
+            Self::Log(_) | Self::Server(_) | Self::Tables { .. } | Self::Start(_) => None,
+        }
+    }
+
     /// Whether stored bytes are not what was written: a finding, not an outage.
     #[must_use]
     pub fn is_damage(&self) -> bool {

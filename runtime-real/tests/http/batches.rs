@@ -87,7 +87,76 @@ fn each_independent_operation_may_have_its_own_key() {
 }
 
 #[test]
-fn mistakes_refuse_the_whole_batch_and_name_the_operation() {
+fn a_mistaken_operation_of_an_independent_batch_fails_alone() {
+    let service = Service::start();
+    service.create("w", "0");
+    let batch = r#"{"operations":[
+        {"type":"debit","walletId":"w","amount":"x","note":1},
+        {"type":"credit","walletId":"w","amount":2,"idempotencyKey":"k"},
+        {"type":"credit","walletId":"w","amount":"0.001"},
+        {"type":"credit","walletId":"w","amount":3,"idempotencyKey":"k"},
+        {"type":"create","walletId":"v","ownerId":"o"},
+        {}]}"#;
+    let answer = service.post("/batch", batch);
+    let body = answer.json();
+    assert_eq!(statuses(&body), [400, 200, 400, 400, 201, 400], "{}", answer.text());
+    for (index, expected) in [
+        (0, vec!["note unknown", "amount not-a-number"]),
+        (2, vec!["amount too-precise"]),
+        (3, vec!["idempotencyKey duplicate"]),
+        (5, vec!["type required"]),
+    ] {
+        let problem = &body["results"][index]["body"];
+        assert_eq!((&problem["code"], &problem["status"]), (&"validation-failed".into(), &400.into()), "{problem}");
+        assert_eq!(problem["correlationId"], answer.header("x-correlation-id").unwrap());
+        assert_eq!(mistakes(problem), expected);
+        assert!(problem["errors"].as_array().unwrap().iter().all(|error| error["index"] == index), "{problem}");
+    }
+    assert_eq!(service.versions("w"), 2);
+}
+
+#[test]
+fn the_key_of_a_mistaken_operation_stays_free() {
+    let service = Service::start();
+    service.create("w", "0");
+    let batch = |amount: &str| {
+        let body =
+            format!(r#"{{"operations":[{{"type":"credit","walletId":"w","amount":{amount},"idempotencyKey":"k"}}]}}"#);
+        service.post("/batch", &body).json()
+    };
+    assert_eq!(statuses(&batch("0")), [400]);
+    assert_eq!(statuses(&batch("\"0.001\"")), [400]);
+    let corrected = batch("1");
+    assert_eq!((statuses(&corrected), corrected["results"][0].get("replayed")), (vec![200], None));
+}
+
+#[test]
+fn the_header_key_covers_mistaken_operations_too() {
+    let service = Service::start();
+    service.create("w", "0");
+    let post = |amount: &str| {
+        let body = format!(
+            r#"{{"operations":[{{"type":"debit","walletId":"w","amount":{amount}}},{{"type":"credit","walletId":"w","amount":1}}]}}"#
+        );
+        service.post_with("/batch", &[("Idempotency-Key", "k")], &body)
+    };
+    let first = post("0");
+    assert_eq!(statuses(&first.json()), [400, 200]);
+    let again = post("0");
+    assert_eq!((again.replayed(), again.body), (true, first.body));
+    // The other operation was carried out under this key.
+    post("1").expect_problem(422, "idempotency-key-reused");
+    assert_eq!(service.versions("w"), 2);
+
+    // Where none was, nothing is stored.
+    let nothing = r#"{"operations":[{"type":"debit","walletId":"w","amount":0}]}"#;
+    let with_key = |body: &str| service.post_with("/batch", &[("Idempotency-Key", "free")], body).json();
+    assert_eq!(statuses(&with_key(nothing)), [400]);
+    assert_eq!(statuses(&with_key(&nothing.replace(":0", ":1"))), [200]);
+}
+
+#[test]
+fn mistakes_in_the_request_itself_or_in_an_atomic_one_refuse_the_whole() {
     let service = Service::start();
     service.create("w", "0");
     let keyed = r#"{"operations":[{"type":"credit","walletId":"w","amount":1,"idempotencyKey":"k"}]}"#;
@@ -95,26 +164,17 @@ fn mistakes_refuse_the_whole_batch_and_name_the_operation() {
     let problem = beside_header.expect_problem(400, "validation-failed");
     assert_eq!(mistakes(&problem), ["operations[0].idempotencyKey not-applicable"]);
     let too_many = vec![r#"{"type":"credit","walletId":"w","amount":1}"#; 1_001].join(",");
+    let mistaken = r#"{"operations":[{"type":"credit","walletId":"w","amount":1},{"type":"debit","walletId":"w"}]}"#;
     for (body, expected) in [
-        (keyed.replacen('{', "{\"atomic\":true,", 1), "operations[0].idempotencyKey not-applicable"),
-        (
-            keyed.replacen(
-                "}]",
-                "},{\"type\":\"credit\",\"walletId\":\"w\",\"amount\":1,\"idempotencyKey\":\"k\"}]",
-                1,
-            ),
-            "operations[1].idempotencyKey duplicate",
-        ),
-        (format!("{{\"operations\":[{too_many}]}}"), "operations too-many"),
-        (r#"{"operations":[]}"#.to_owned(), "operations required"),
-        (
-            r#"{"operations":[{"type":"credit","walletId":"w","amount":1},{"type":"debit","walletId":"w"}]}"#
-                .to_owned(),
-            "operations[1].amount required",
-        ),
+        (keyed.replacen('{', "{\"atomic\":true,", 1), vec!["operations[0].idempotencyKey not-applicable"]),
+        (format!("{{\"operations\":[{too_many}]}}"), vec!["operations too-many"]),
+        (r#"{"operations":[]}"#.to_owned(), vec!["operations required"]),
+        (mistaken.replacen('{', "{\"atomic\":true,", 1), vec!["operations[1].amount required"]),
+        (mistaken.replacen('{', "{\"x\":1,", 1), vec!["x unknown", "operations[1].amount required"]),
+        (mistaken.replace("}]", "},7]"), vec!["operations[2] type", "operations[1].amount required"]),
     ] {
         let problem = service.post("/batch", &body).expect_problem(400, "validation-failed");
-        assert_eq!(mistakes(&problem), [expected]);
+        assert_eq!(mistakes(&problem), expected);
     }
     assert_eq!(service.versions("w"), 1);
     let conditional = service.post_with("/batch", &[("If-Match", "\"1\"")], MIXED);

@@ -64,6 +64,11 @@ impl Service {
         self.child.wait().unwrap();
     }
 
+    /// Where its data is.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
     /// Where it records what it is fed, when it does.
     pub(crate) fn recordings(&self) -> PathBuf {
         self.root.path().join(RECORDINGS)

@@ -9,10 +9,12 @@ mod dashboard;
 mod flight;
 mod harness;
 mod idempotency;
+mod malformed;
 mod problems;
 mod reads;
 #[path = "../services/replayed.rs"]
 mod replayed;
 mod service;
 mod tracing;
+mod unread;
 mod writes;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Service, eventually};
+use crate::harness::{Service, eventually, mistakes};
 
 /// All items of a list, page by page, and how many pages it took.
 fn all_pages(service: &Service, path: &str) -> (Vec<Value>, usize) {
@@ -205,8 +205,9 @@ fn a_statement_is_csv_of_the_whole_history() {
     assert!(lines[2_002].contains(",2002,credit,1.00,2015.00,USD,"), "{}", lines[2_002]);
     let missing = service.request("GET", "/wallets/none/transactions", &[("Accept", "text/csv")], None);
     missing.expect_problem(404, "wallet-not-found");
-    let paged = service.request("GET", "/wallets/a/transactions?limit=5", &[("Accept", "text/csv")], None);
-    paged.expect_problem(400, "validation-failed");
+    let paged = "/wallets/a/transactions?limit=5&cursor=x";
+    let paged = service.request("GET", paged, &[("Accept", "text/csv")], None);
+    assert_eq!(mistakes(&paged.expect_problem(400, "validation-failed")), ["limit format", "cursor format"]);
 }
 
 #[test]

@@ -80,3 +80,52 @@ fn the_documentation_is_served() {
     assert!(service.get("/docs/swagger-initializer.js").text().contains("/openapi.json"));
     assert_eq!(service.get("/").json()["documentation"], "/docs");
 }
+
+#[test]
+fn damage_that_a_read_meets_is_shown_where_it_is_and_does_not_ask_to_try_again() {
+    /// The first frame of a segment, behind its header.
+    const FRAME: u64 = 64;
+    let service = Service::start();
+    service.create("w", "1");
+    service.create("v", "1");
+    assert_eq!(service.get("/health").json()["status"], "up");
+    // From here on the place of each append is known, and only that is read.
+    assert_eq!((service.versions("w"), service.versions("v")), (1, 1));
+    let segment = std::fs::read_dir(wallex::layout::journal(&service.data_dir())).unwrap().map(|file| file.unwrap());
+    let segment =
+        segment.map(|file| file.path()).find(|path| path.extension().is_some_and(|end| end == "seg")).unwrap();
+    flip(&segment, FRAME + 100);
+
+    let answer = service.get("/wallets/w/events");
+    let problem = answer.expect_problem(503, "unavailable");
+    assert!(problem["detail"].as_str().unwrap().contains("damaged"), "{problem}");
+    assert_eq!(answer.header("retry-after"), None);
+    assert_eq!(service.get("/wallets/v/events").status, 200);
+
+    let place = format!("{} is damaged at offset {FRAME}", segment.file_name().unwrap().to_string_lossy());
+    let health = service.get("/health");
+    let body = health.json();
+    assert_eq!((health.status, &body["status"]), (200, &"degraded".into()), "{body}");
+    let store = body["dependencies"].as_array().unwrap().iter().find(|one| one["name"] == "event-store").unwrap();
+    assert!(store["reason"].as_str().unwrap().contains(&place), "{store}");
+
+    let verify = std::process::Command::new(env!("CARGO_BIN_EXE_wallex"))
+        .args(["verify", "--json", "--data-dir"])
+        .arg(service.data_dir())
+        .output()
+        .unwrap();
+    assert_eq!(verify.status.code(), Some(1));
+    let error: serde_json::Value = serde_json::from_slice(&verify.stdout).unwrap();
+    let error = &error["error"];
+    assert!(error["detail"].as_str().unwrap().contains(&place), "{error}");
+    assert_eq!((&error["code"], error["offset"].as_u64()), (&"damaged".into(), Some(FRAME)));
+}
+
+/// Changes one bit of a file.
+fn flip(file: &std::path::Path, offset: u64) {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::options().read(true).write(true).open(file).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
+}

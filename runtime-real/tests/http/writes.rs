@@ -108,13 +108,16 @@ fn if_match_makes_a_write_conditional() {
     let credit = |tag: &str| service.post_with("/wallets/a/credit", &[("If-Match", tag)], r#"{"amount":1}"#);
     assert_eq!(credit("\"1\"").status, 200);
     assert_eq!(credit("\"1\"").expect_problem(412, "version-mismatch")["currentVersion"], 2);
-    assert_eq!(credit("W/\"2\"").status, 200);
+    // A weak tag does not say that the state is exactly this one (RFC 9110, section 13.1.1).
+    assert_eq!(credit("W/\"2\"").expect_problem(412, "version-mismatch")["currentVersion"], 2);
+    assert_eq!(credit("\"1\", \"2\"").status, 200);
+    credit("\"1\", W/\"3\" ,\"9\"").expect_problem(412, "version-mismatch");
     assert_eq!(credit("*").status, 200);
     assert_eq!(service.versions("a"), 4);
     let transfer =
         service.post_with("/wallets/a/transfer", &[("If-Match", "\"3\"")], r#"{"toWalletId":"b","amount":1}"#);
     transfer.expect_problem(412, "version-mismatch");
-    for tag in ["\"x\"", "\"1\", \"2\"", "1.5"] {
+    for tag in ["\"x\"", "\"1\", x", "*, \"1\"", "1.5", ""] {
         assert_eq!(
             crate::harness::mistakes(&credit(tag).expect_problem(400, "validation-failed")),
             ["If-Match not-a-version"]

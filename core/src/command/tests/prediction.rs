@@ -15,7 +15,7 @@ use crate::currency::Currency;
 use crate::id::{OwnerId, Version};
 use crate::money::{Amount, Money};
 use crate::node_twin::Twin as Node;
-use crate::wallet::{Create, Credit, Debit, Operation, Rejection, Transfer, Wallet};
+use crate::wallet::{Create, Credit, Debit, IfMatch, Operation, Rejection, Transfer, Wallet};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -144,7 +144,9 @@ fn operation(order: &Order) -> Operation {
 
 fn request(world: &mut World, job: &Job, own: Option<Key>) -> Request {
     let (work, if_match) = match job {
-        Job::One { order, if_match } => (Work::One(operation(order)), if_match.map(Version)),
+        Job::One { order, if_match } => {
+            (Work::One(operation(order)), if_match.map(|version| IfMatch::Version(Version(version))))
+        }
         Job::Batch { orders, atomic } => {
             (Work::Batch { operations: orders.iter().map(operation).collect(), atomic: *atomic }, None)
         }

@@ -30,6 +30,7 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 #[utoipa::path(
     get,
     path = "/dashboard",
+    operation_id = "getDashboard",
     tag = "service",
     responses((status = 200, description = "The page", content_type = "text/html", body = String))
 )]
