@@ -9,8 +9,7 @@
 //! | `append`, `record` | writes, and how they ended; events as KurrentDB has them |
 //! | `streams` | reads of wallets |
 //! | `log` | reads of all wallets, in log order, and what a position is |
-//! | `ring`, `follow` | the newest events, kept by a subscription |
-//! | `backlog` | how many events a reader has before it |
+//! | `ring`, `follow`, `backlog` | the newest events, kept by a subscription; how many a reader has before it |
 
 mod append;
 mod backlog;

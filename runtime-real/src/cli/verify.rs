@@ -1,4 +1,6 @@
-//! `wallex verify`: arguments, and the table of verdicts.
+//! `wallex verify`: arguments, the table of verdicts or its JSON, and the exit code.
+//!
+//! The checks themselves are in [`crate::verify`].
 
 use clap::Args;
 use serde::Serialize;

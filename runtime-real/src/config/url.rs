@@ -1,4 +1,7 @@
 //! An address of a server that may hold a password: it is never shown, in no log line, error or print.
+//!
+//! Owns what counts as a secret (before the host, and in the query), and whether the address is well formed. What a server's
+//! client makes of it is in `value`.
 
 use std::fmt;
 

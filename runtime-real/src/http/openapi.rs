@@ -1,4 +1,7 @@
 //! The OpenAPI 3.1 document, generated from the annotated routes and the described shapes.
+//!
+//! Owns what holds for all routes: headers, answers that every one may give, names of operations. A route is described
+//! where it is served, a shape in `schema`.
 
 use utoipa::OpenApi;
 use utoipa::openapi::header::HeaderBuilder;
