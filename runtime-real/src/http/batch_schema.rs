@@ -32,11 +32,11 @@ impl PartialSchema for BatchOperation {
     fn schema() -> RefOr<Schema> {
         const KINDS: [(&str, &str); 4] = [
             ("create", "BatchCreate"),
-            ("credit", "BatchCredit"),
-            ("debit", "BatchDebit"),
+            ("credit", "BatchMovement"),
+            ("debit", "BatchMovement"),
             ("transfer", "BatchTransfer"),
         ];
-        let kinds = KINDS.map(|(_, schema)| Ref::from_schema_name(schema));
+        let kinds = ["BatchCreate", "BatchMovement", "BatchTransfer"].map(Ref::from_schema_name);
         let mapping = KINDS.map(|(kind, schema)| (kind, format!("#/components/schemas/{schema}")));
         let either = kinds.into_iter().fold(OneOfBuilder::new(), OneOfBuilder::item);
         Schema::OneOf(either.discriminator(Some(Discriminator::with_mapping("type", mapping))).build()).into()
@@ -66,31 +66,12 @@ pub(super) struct BatchCreate {
     idempotency_key: Option<String>,
 }
 
-/// Puts money into a wallet.
+/// Puts money into a wallet, or takes it out.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-pub(super) struct BatchCredit {
+pub(super) struct BatchMovement {
     #[schema(inline)]
-    r#type: CreditType,
-    /// The wallet.
-    #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
-    wallet_id: String,
-    /// More than zero, at most 1,000,000,000,000, with no more decimal places than the currency has.
-    amount: Money,
-    /// At most 500 characters, no control characters.
-    #[schema(max_length = 500)]
-    description: Option<String>,
-    /// Only in an independent batch without an `Idempotency-Key` header, where each operation is a command of its own.
-    #[schema(min_length = 1, max_length = 255)]
-    idempotency_key: Option<String>,
-}
-
-/// Takes money out of a wallet.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-pub(super) struct BatchDebit {
-    #[schema(inline)]
-    r#type: DebitType,
+    r#type: MovementType,
     /// The wallet.
     #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
     wallet_id: String,
@@ -133,17 +114,11 @@ enum CreateType {
     Create,
 }
 
-/// The kind of [`BatchCredit`].
+/// The kind of [`BatchMovement`].
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-enum CreditType {
+enum MovementType {
     Credit,
-}
-
-/// The kind of [`BatchDebit`].
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-enum DebitType {
     Debit,
 }
 

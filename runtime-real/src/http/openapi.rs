@@ -63,8 +63,7 @@ const CORRELATION: &str = "X-Correlation-Id";
         batch_schema::Batch,
         batch_schema::BatchOperation,
         batch_schema::BatchCreate,
-        batch_schema::BatchCredit,
-        batch_schema::BatchDebit,
+        batch_schema::BatchMovement,
         batch_schema::BatchTransfer,
         batch_schema::BatchResults,
         schema::WalletPage,
@@ -87,8 +86,7 @@ const STRICT: &[&str] = &[
     "TransferMoney",
     "Batch",
     "BatchCreate",
-    "BatchCredit",
-    "BatchDebit",
+    "BatchMovement",
     "BatchTransfer",
 ];
 
