@@ -80,15 +80,8 @@ const CORRELATION: &str = "X-Correlation-Id";
 struct Document;
 
 /// Shapes of requests, in which a member that is not described is a mistake.
-const STRICT: &[&str] = &[
-    "CreateWallet",
-    "MoveMoney",
-    "TransferMoney",
-    "Batch",
-    "BatchCreate",
-    "BatchMovement",
-    "BatchTransfer",
-];
+const STRICT: &[&str] =
+    &["CreateWallet", "MoveMoney", "TransferMoney", "Batch", "BatchCreate", "BatchMovement", "BatchTransfer"];
 
 /// The document as JSON.
 pub(super) fn json() -> String {
