@@ -119,6 +119,16 @@ fn rot_in_what_a_snapshot_covers_is_found_by_verification() {
 }
 
 #[test]
+fn power_that_fails_at_once_fails_though_nothing_is_written() {
+    assert_passes_with(MANY_COMMANDS, 309_705, Preset::Default, Topology::Embedded);
+}
+
+#[test]
+fn a_batch_without_an_answer_has_its_place_where_all_of_it_is_done() {
+    assert_passes_with(MANY_COMMANDS, 313_261, Preset::Default, Topology::Embedded);
+}
+
+#[test]
 fn clocks_that_are_wrong_by_minutes_contradict_nobody() {
     assert_passes_with(MANY_COMMANDS, 137, Preset::Default, Topology::Production);
     assert_passes_with(MANY_COMMANDS, 235, Preset::Storm, Topology::Production);

@@ -41,6 +41,7 @@ impl World {
             Fault::Crash { instance, after_effects, down_ms } => {
                 self.slot(instance).dying = Some((after_effects, down_ms * 1_000));
             }
+            Fault::PowerCut { after_operations: 0, down_ms } => self.cut_power(down_ms * 1_000),
             Fault::PowerCut { after_operations, down_ms } => {
                 let slot = self.slot(0);
                 slot.disk.crash_at(slot.disk.operations() + u64::from(after_operations));

@@ -1,7 +1,7 @@
 //! The search for an order (Wing and Gong), with memory of the configurations that led nowhere (Lowe).
 //!
-//! A configuration is the set of operations that have their place already; the ledger follows from it, since credits,
-//! debits and versions add up in any order. Three things keep it small. Operations that change nothing and fit now are
+//! A configuration is the set of operations that have their place already, and which steps of batches without an answer
+//! were refused there; the ledger follows from it, since credits, debits and versions add up in any order. Three things keep it small. Operations that change nothing and fit now are
 //! placed at once: they take no possibility away. An acknowledged change fits only at its version. And an unknown
 //! operation may only take versions that nobody was told to have.
 
@@ -43,13 +43,15 @@ pub(super) enum Found {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Placed {
     words: Vec<u64>,
+    /// Batches without an answer that were done in part, by number, and a bit for each step that was refused.
+    partly: Vec<(usize, u64)>,
     /// How many have an answer.
     answered: usize,
 }
 
 impl Placed {
     fn none_of(operations: usize) -> Self {
-        Self { words: vec![0; operations.div_ceil(64)], answered: 0 }
+        Self { words: vec![0; operations.div_ceil(64)], partly: Vec::new(), answered: 0 }
     }
 
     /// The operations from `from` to `to` that have no place yet.
@@ -197,16 +199,19 @@ impl Search<'_> {
         candidates
     }
 
-    /// Whether the operation fits here. What it changes stays changed when it does, and is noted in `undo`.
-    fn fits(&mut self, at: usize, undo: &mut Undo) -> bool {
+    /// Whether the operation fits here, and which of its steps were refused if it has no answer that says so. What it
+    /// changes stays changed when it fits, and is noted in `undo`.
+    fn fits(&mut self, at: usize, undo: &mut Undo) -> Option<u64> {
         let entry = &self.entries[self.order[at]];
         match &entry.seen {
-            Some(Seen::Fact(fact)) => return entry.command.wallets().all(|wallet| self.ledger.holds(wallet, *fact)),
+            Some(Seen::Fact(fact)) => {
+                return entry.command.wallets().all(|wallet| self.ledger.holds(wallet, *fact)).then_some(0);
+            }
             Some(Seen::Done(results)) => {
                 // The first that it changed had the version before: mostly that is all one has to know.
                 let first = results.iter().flatten().flatten().next();
                 if first.is_some_and(|shown| self.ledger.next_version(&shown.wallet) != shown.version) {
-                    return false;
+                    return None;
                 }
             }
             Some(Seen::Refused(_) | Seen::Read(_)) | None => {}
@@ -226,23 +231,25 @@ impl Search<'_> {
                     })
             }
         };
-        if fits {
-            undo.append(&mut own);
-        } else {
+        if !fits {
             self.ledger.take_back(&mut own);
+            return None;
         }
-        fits
+        undo.append(&mut own);
+        Some(if entry.seen.is_none() { refused_steps(&would_see) } else { 0 })
     }
 
     fn place(&mut self, at: usize, undo: &mut Undo) -> bool {
-        let fits = self.fits(at, undo);
-        if fits {
-            self.mark(at);
-        }
-        fits
+        let Some(refused) = self.fits(at, undo) else { return false };
+        self.mark(at, refused);
+        true
     }
 
-    fn mark(&mut self, at: usize) {
+    fn mark(&mut self, at: usize, refused: u64) {
+        if refused != 0 {
+            let place = self.placed.partly.partition_point(|(other, _)| *other < at);
+            self.placed.partly.insert(place, (at, refused));
+        }
         self.placed.words[at / 64] |= 1 << (at % 64);
         self.placed.answered += usize::from(at < self.answered);
     }
@@ -258,6 +265,13 @@ impl Search<'_> {
         let accounts = self.entries[stuck].command.wallets().map(|wallet| self.ledger.accounts.get(wallet).copied());
         self.farthest = Some(Farthest { reached, stuck, accounts: accounts.collect() });
     }
+}
+
+/// A bit for each step that was refused.
+fn refused_steps(seen: &Seen) -> u64 {
+    let Seen::Done(results) = seen else { return 0 };
+    let refused = results.iter().enumerate().filter(|(_, result)| result.is_err());
+    refused.fold(0, |bits, (step, _)| bits | 1 << (step % 64))
 }
 
 fn changes_nothing(seen: &Seen) -> bool {

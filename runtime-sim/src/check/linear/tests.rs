@@ -284,3 +284,18 @@ fn the_members_of_a_refused_batch_each_held_at_some_time() {
     refused(10_00, 5_00).is(false);
     refused(9_00, 6_00).is(false);
 }
+
+#[test]
+fn a_batch_without_an_answer_is_done_whole_where_its_wallet_was_paid_before() {
+    let steps = [Step::Debit(wallet("a"), 15_00), Step::Credit(wallet("b"), 1_00)];
+    let scene = |version, balance| {
+        Scene::created()
+            .with(2, 9, batch(&steps, false), Outcome::Unknown)
+            .with(3, 9, credit("a", 10_00), Outcome::Unknown)
+            .with(20, 21, debit("a", 1_00), done(&[("a", version, balance)]))
+    };
+    // In the other order it is done in part, and the same operations leave another ledger.
+    scene(4, 4_00).is(true);
+    scene(3, 19_00).is(true);
+    scene(3, 4_00).is(false);
+}
