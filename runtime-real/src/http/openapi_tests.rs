@@ -100,16 +100,20 @@ fn shapes_of_requests_take_no_other_members() {
         assert_eq!(schemas[name]["additionalProperties"], false, "{name}");
     }
     let operations = schemas["BatchOperation"]["oneOf"].as_array().unwrap();
-    assert_eq!(operations.len(), 4);
-    for (kind, required) in [
-        ("Create", &["type", "ownerId"][..]),
-        ("Credit", &["type", "walletId", "amount"]),
-        ("Debit", &["type", "walletId", "amount"]),
-        ("Transfer", &["type", "walletId", "toWalletId", "amount"]),
-    ] {
-        let schema = &schemas[format!("Batch{kind}")];
-        assert_eq!(schema["required"], serde_json::json!(required), "{kind}");
-        assert_eq!(schema["properties"]["type"]["enum"], serde_json::json!([kind.to_lowercase()]));
+    let kinds = [
+        ("Create", &["create"][..], &["type", "ownerId"][..]),
+        ("Movement", &["credit", "debit"], &["type", "walletId", "amount"]),
+        ("Transfer", &["transfer"], &["type", "walletId", "toWalletId", "amount"]),
+    ];
+    assert_eq!(operations.len(), kinds.len());
+    for (shape, types, required) in kinds {
+        let schema = &schemas[format!("Batch{shape}")];
+        assert_eq!(schema["required"], serde_json::json!(required), "{shape}");
+        assert_eq!(schema["properties"]["type"]["enum"], serde_json::json!(types));
+        for kind in types {
+            let mapped = &schemas["BatchOperation"]["discriminator"]["mapping"][kind];
+            assert_eq!(*mapped, format!("#/components/schemas/Batch{shape}"));
+        }
     }
 }
 
