@@ -4,8 +4,9 @@
 //! machine with fewer processors than busy threads, an equal share for a transaction of thousands of rows costs each
 //! command that falls into it some milliseconds.
 
-/// How nice the threads of the read side and the journal's upkeep are: half of the weight of the others where they compete, everything where they do
-/// not. At a tenth (10) it falls one to two seconds behind while two cores are full.
+/// How nice the threads of the read side and the journal's upkeep are: half of the weight of the others where they
+/// compete, everything where they do not. At a tenth (10) the read side falls one to two seconds behind while two cores
+/// are full.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 3;
 

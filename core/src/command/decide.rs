@@ -109,7 +109,7 @@ impl CommandMachine {
             Decided::Refused(_) if !self.is_fresh(command) => false,
             Decided::Refused(rejection) => self.join(command, Err(rejection), 0),
             Decided::Found(success, _) => self.join(command, Ok(success), 0),
-            Decided::Accepted(_) if self.rests_on_others(command, &[&decided]) => self.wait_for_the_append(),
+            Decided::Accepted(_) if self.rests_on_others(command, [&decided]) => self.wait_for_the_append(),
             Decided::Accepted(events) => {
                 let count = events.len();
                 let success = self.stage(own, events);
@@ -167,7 +167,7 @@ impl CommandMachine {
         if atomic && !refused.is_empty() {
             return self.join(command, Err(Rejection::Batch { refused }), 0);
         }
-        if self.rests_on_others(command, &decisions.iter().collect::<Vec<_>>()) {
+        if self.rests_on_others(command, &decisions) {
             return self.wait_for_the_append();
         }
         let mut events_staged = 0;
@@ -206,7 +206,7 @@ impl CommandMachine {
     /// Whether a command that may be taken over is accepted only with what others add to the append that is forming.
     /// Who takes it over sees the store alone, and would refuse for good what this append may still do: a refusal
     /// leaves no event that the two could meet at (docs/adr/0014).
-    fn rests_on_others(&self, command: CommandSlot, decisions: &[&Decided]) -> bool {
+    fn rests_on_others<'d>(&self, command: CommandSlot, decisions: impl IntoIterator<Item = &'d Decided>) -> bool {
         let Command { request, slots, .. } = &self.commands[command];
         if request.idempotency.is_none() || self.config.idempotency == IdempotencyMode::InAppend {
             return false;
@@ -221,7 +221,7 @@ impl CommandMachine {
         let mut view = View { slots: &self.slots, own: self.targets(command, 0), overlay: stored };
         let alone = self.each(command, &mut view, &[]);
         let is_accepted = |decided: &Decided| matches!(decided, Decided::Accepted(_));
-        decisions.iter().zip(&alone).any(|(with, without)| is_accepted(with) && !is_accepted(without))
+        decisions.into_iter().zip(&alone).any(|(with, without)| is_accepted(with) && !is_accepted(without))
     }
 
     /// Sends the append that is forming; the command is decided again when that is done.

@@ -24,6 +24,9 @@ use crate::database::Database;
 use crate::priority;
 use crate::telemetry::Telemetry;
 
+/// The name of its threads.
+const THREAD: &str = "wallex-pipeline";
+
 /// An order from outside.
 #[derive(Debug)]
 pub(super) enum Order {
@@ -82,8 +85,9 @@ impl Pipeline {
         let control = PipelineControl::new(orders, Arc::clone(&status));
         let published = broker.published();
         let ports = Ports { log, database, broker };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let thread = std::thread::Builder::new().name("wallex-pipeline".to_owned()).spawn(move || {
+        // The threads that read the log for it are part of it.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().thread_name(THREAD).build()?;
+        let thread = std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
             priority::step_back();
             let driver = Driver { node, tasks: Tasks::new(ports, telemetry), published, status };
             tokio::task::LocalSet::new().block_on(&runtime, driver.run(incoming, appended, projectors));

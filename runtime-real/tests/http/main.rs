@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod batches;
+#[allow(unreachable_pub)]
+#[path = "../services/collector.rs"]
+mod collector;
 mod connections;
 mod dashboard;
 mod flight;

@@ -1,106 +1,32 @@
 //! Traces: one from the request through append, relay and both projectors, as a collector receives it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::net::TcpListener;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status};
 
+use crate::collector::{Collector, TRANSFER, attribute};
 use crate::harness::{Service, eventually};
 
 const CLIENTS_TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CLIENTS_SPAN: &str = "b7ad6b7169203331";
-const TRANSFER: &str = "POST /wallets/{id}/transfer";
-const STEPS: [&str; 4] = ["append", "publish", "apply read-model-projector", "apply ledger-projector"];
 
-/// A collector on a port of its own; its thread ends with the test's process.
-struct Collector {
-    address: SocketAddr,
-    spans: Arc<Mutex<Vec<Span>>>,
-    connections: Arc<AtomicUsize>,
+fn traced_service(collector: &Collector, ratio: &str) -> Service {
+    let endpoint = format!("http://{}", collector.address);
+    Service::start_with(&[("WALLEX_OTLP_ENDPOINT", &endpoint), ("WALLEX_OTLP_SAMPLE_RATIO", ratio)])
 }
 
-struct Receiver(Arc<Mutex<Vec<Span>>>);
-
-#[tonic::async_trait]
-impl TraceService for Receiver {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let scopes = request.into_inner().resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
-        self.0.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
-        Ok(Response::new(ExportTraceServiceResponse::default()))
-    }
+/// The span of the only request with this name, once it is there.
+fn request(collector: &Collector, name: &str) -> Span {
+    eventually(name, || collector.named(name).pop())
 }
 
-impl Collector {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (spans, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
-        let (receiver, counted) = (Receiver(Arc::clone(&spans)), Arc::clone(&connections));
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                let incoming = TcpListenerStream::new(listener).map(move |stream| {
-                    counted.fetch_add(1, Ordering::Relaxed);
-                    stream
-                });
-                let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(receiver));
-                server.serve_with_incoming(incoming).await.unwrap();
-            });
-        });
-        Self { address, spans, connections }
-    }
-
-    fn traced_service(&self, ratio: &str) -> Service {
-        let endpoint = format!("http://{}", self.address);
-        Service::start_with(&[("WALLEX_OTLP_ENDPOINT", &endpoint), ("WALLEX_OTLP_SAMPLE_RATIO", ratio)])
-    }
-
-    fn named(&self, name: &str) -> Vec<Span> {
-        self.spans.lock().unwrap().iter().filter(|span| span.name == name).cloned().collect()
-    }
-
-    /// The span of the only request with this name, once it is there.
-    fn request(&self, name: &str) -> Span {
-        eventually(name, || self.named(name).pop())
-    }
-
-    /// What was done for a trace, by step, once every step has been done for `events` events.
-    fn steps_of(&self, trace: &[u8], events: i64) -> BTreeMap<&'static str, Vec<Span>> {
-        eventually("every step of the trace", || {
-            let of_trace =
-                |name| -> Vec<Span> { self.named(name).into_iter().filter(|s| s.trace_id == trace).collect() };
-            let steps: BTreeMap<_, _> = STEPS.iter().map(|name| (*name, of_trace(name))).collect();
-            let all = steps.values().all(|spans| spans.iter().map(events_of).sum::<i64>() == events);
-            all.then_some(steps)
-        })
-    }
-}
-
-fn attribute(span: &Span, key: &str) -> Option<Value> {
-    let found = span.attributes.iter().find(|one| one.key == key)?;
-    found.value.clone()?.value
-}
-
-fn events_of(span: &Span) -> i64 {
-    match attribute(span, "wallex.events") {
-        Some(Value::IntValue(events)) => events,
-        other => panic!("{other:?} events in {span:?}"),
-    }
+/// What was done for a trace, by step, once every step has been done for `events` events.
+fn steps_of(collector: &Collector, trace: &[u8], events: i64) -> BTreeMap<&'static str, Vec<Span>> {
+    eventually("every step of the trace", || collector.steps_of(trace, events))
 }
 
 fn wallets_of(span: &Span) -> Vec<String> {
@@ -128,14 +54,14 @@ fn trace_parent_of(service: &Service, wallet: &str, version: usize) -> serde_jso
 #[test]
 fn a_transfer_is_one_trace_from_the_request_to_both_projections() {
     let collector = Collector::start();
-    let service = collector.traced_service("1");
+    let service = traced_service(&collector, "1");
     service.create("a", "10");
     service.create("b", "0");
     let headers = [("X-Correlation-Id", "rent-42")];
     let answer = service.post_with("/wallets/a/transfer", &headers, r#"{"toWalletId":"b","amount":4}"#);
     assert_eq!(answer.status, 200);
 
-    let request = collector.request(TRANSFER);
+    let request = request(&collector, TRANSFER);
     assert_eq!(request.kind, SpanKind::Server as i32);
     assert!(request.parent_span_id.is_empty(), "{request:?}");
     assert_eq!(attribute(&request, "http.request.method"), text("POST"));
@@ -148,7 +74,7 @@ fn a_transfer_is_one_trace_from_the_request_to_both_projections() {
     assert_eq!(trace_parent_of(&service, "a", 2), carried);
     assert_eq!(trace_parent_of(&service, "b", 2), carried);
 
-    let steps = collector.steps_of(&request.trace_id, 2);
+    let steps = steps_of(&collector, &request.trace_id, 2);
     for (step, spans) in &steps {
         let wallets: BTreeSet<String> = spans.iter().flat_map(wallets_of).collect();
         assert_eq!(wallets, BTreeSet::from(["a".to_owned(), "b".to_owned()]), "{step}");
@@ -170,7 +96,7 @@ fn a_transfer_is_one_trace_from_the_request_to_both_projections() {
 #[test]
 fn the_clients_flag_decides_over_the_ratio() {
     let collector = Collector::start();
-    let service = collector.traced_service("0");
+    let service = traced_service(&collector, "0");
     let sampled = format!("00-{CLIENTS_TRACE}-{CLIENTS_SPAN}-01");
     let unsampled = format!("00-{CLIENTS_TRACE}-{CLIENTS_SPAN}-00");
     service.create("a", "10");
@@ -181,14 +107,14 @@ fn the_clients_flag_decides_over_the_ratio() {
     assert_eq!(service.post("/wallets/a/debit", r#"{"amount":1}"#).status, 200);
     assert_eq!(service.get("/wallets/a?minVersion=3").status, 200);
     // Nothing of these is sampled, so nobody has been connected to.
-    assert_eq!(collector.connections.load(Ordering::Relaxed), 0);
+    assert_eq!(collector.connections(), 0);
     assert_eq!(trace_parent_of(&service, "a", 2), unsampled);
     assert!(trace_parent_of(&service, "a", 3).is_null());
 
     credit(&sampled);
-    let request = collector.request("POST /wallets/{id}/credit");
+    let request = request(&collector, "POST /wallets/{id}/credit");
     assert_eq!((hex(&request.trace_id).as_str(), hex(&request.parent_span_id).as_str()), (CLIENTS_TRACE, CLIENTS_SPAN));
-    for spans in collector.steps_of(&request.trace_id, 1).values() {
+    for spans in steps_of(&collector, &request.trace_id, 1).values() {
         assert!(spans.iter().all(|span| span.parent_span_id == request.span_id), "{spans:?}");
     }
     let own = format!("00-{CLIENTS_TRACE}-{}-01", hex(&request.span_id));
@@ -199,7 +125,7 @@ fn the_clients_flag_decides_over_the_ratio() {
 #[test]
 fn a_refused_request_is_a_span_without_steps() {
     let collector = Collector::start();
-    let mut service = collector.traced_service("1");
+    let mut service = traced_service(&collector, "1");
     service.create("a", "1");
     assert_eq!(service.post("/wallets/a/debit", r#"{"amount":2}"#).status, 422);
     service.post("/wallets/a/nothing", "{}").expect_problem(404, "not-found");
@@ -207,9 +133,9 @@ fn a_refused_request_is_a_span_without_steps() {
     // The end of the service sends what is on its way.
     service.terminate();
     assert_eq!(service.exit_code(), Some(0));
-    let debit = collector.request("POST /wallets/{id}/debit");
+    let debit = request(&collector, "POST /wallets/{id}/debit");
     assert_eq!(attribute(&debit, "http.response.status_code"), Some(Value::IntValue(422)));
-    let spans = collector.spans.lock().unwrap().clone();
+    let spans = collector.spans();
     assert_eq!(spans.iter().filter(|span| span.trace_id == debit.trace_id).count(), 1);
     let lost = spans.iter().find(|span| span.name == "HTTP").unwrap();
     assert_eq!(attribute(lost, "http.response.status_code"), Some(Value::IntValue(404)));

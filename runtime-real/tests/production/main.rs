@@ -14,6 +14,9 @@
 mod audit;
 #[path = "../crash/client.rs"]
 mod client;
+#[allow(unreachable_pub, dead_code)]
+#[path = "../services/collector.rs"]
+mod collector;
 #[path = "../crash/history.rs"]
 mod history;
 mod outages;
@@ -28,6 +31,7 @@ mod proxy;
 mod rng;
 mod system;
 mod topic;
+mod tracing;
 #[path = "../crash/view.rs"]
 mod view;
 #[path = "../crash/whereabouts.rs"]
@@ -39,6 +43,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use client::Client;
+use collector::Collector;
 use history::{History, Operation};
 use proxy::Fault;
 use rng::Rng;
@@ -150,8 +155,10 @@ fn two_instances_lose_nothing_in_a_storm_and_the_topic_has_everything_in_order()
 fn instances_answer_for_each_other_and_a_rolling_restart_fails_no_request() {
     let seed = seed();
     let deadline = Instant::now() + TIME_MAX;
-    let mut system = System::start(2);
+    let collector = Collector::start();
+    let mut system = System::traced(2, collector.address);
     follow_the_contract(&system, deadline);
+    tracing::lead_from_a_request_to_both_projections(&collector, deadline);
     outages::go_on_without_redis(&mut system, deadline);
     outages::go_on_without_kafka(&mut system, deadline);
     outages::health_is_well_again_without_a_write(&mut system, deadline);

@@ -38,6 +38,8 @@ pub(crate) struct System {
     kafka: OwnServer,
     redis: OwnServer,
     whereabouts: Whereabouts,
+    /// Where instances send their traces, all of them.
+    collector: Option<SocketAddr>,
     directory: TempDir,
     // The proxies run on it, so it goes last.
     runtime: Runtime,
@@ -46,6 +48,15 @@ pub(crate) struct System {
 impl System {
     /// Starts the servers and so many instances.
     pub(crate) fn start(instances: usize) -> Self {
+        Self::begin(instances, None)
+    }
+
+    /// The same, with every request traced.
+    pub(crate) fn traced(instances: usize, collector: SocketAddr) -> Self {
+        Self::begin(instances, Some(collector))
+    }
+
+    fn begin(instances: usize, collector: Option<SocketAddr>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let runtime = Runtime::new().expect("a runtime");
         let (postgres, kafka, redis) = std::thread::scope(|scope| {
@@ -74,6 +85,7 @@ impl System {
             kafka,
             redis,
             whereabouts: Whereabouts::of(instances),
+            collector,
             directory,
             runtime,
         };
@@ -196,7 +208,7 @@ impl System {
             proxy.address()
         };
         let setting = |name: &str, value: String| (format!("WALLEX_{name}"), value);
-        vec![
+        let mut settings = vec![
             setting("KURRENTDB_URL", format!("kurrentdb://{}?tls=false", address(Server::EventStore))),
             setting("POSTGRES_URL", format!("postgres://postgres@{}/postgres", address(Server::Postgres))),
             // Kafka tells its clients to come through the proxy.
@@ -204,7 +216,12 @@ impl System {
             setting("REDIS_URL", format!("redis://{}", address(Server::Redis))),
             setting("LOG_FORMAT", "text".to_owned()),
             ("NO_COLOR".to_owned(), "1".to_owned()),
-        ]
+        ];
+        if let Some(collector) = self.collector {
+            settings.push(setting("OTLP_ENDPOINT", format!("http://{collector}")));
+            settings.push(setting("OTLP_SAMPLE_RATIO", "1".to_owned()));
+        }
+        settings
     }
 }
 
