@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{Tra
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
@@ -80,8 +81,9 @@ impl Collector {
     pub fn steps_of(&self, trace: &[u8], events: i64) -> Option<BTreeMap<&'static str, Vec<Span>>> {
         let of_trace = |name| -> Vec<Span> { self.named(name).into_iter().filter(|s| s.trace_id == trace).collect() };
         let steps: BTreeMap<_, _> = STEPS.iter().map(|name| (*name, of_trace(name))).collect();
-        let all = steps.values().all(|spans| spans.iter().map(events_of).sum::<i64>() == events);
-        all.then_some(steps)
+        // An append that met another instance's is a span of its own, which has failed.
+        let done = |spans: &[Span]| spans.iter().filter(|span| !has_failed(span)).map(events_of).sum::<i64>();
+        steps.values().all(|spans| done(spans) == events).then_some(steps)
     }
 }
 
@@ -95,4 +97,8 @@ fn events_of(span: &Span) -> i64 {
         Some(Value::IntValue(events)) => events,
         other => panic!("{other:?} events in {span:?}"),
     }
+}
+
+pub fn has_failed(span: &Span) -> bool {
+    span.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error)
 }
