@@ -1,10 +1,13 @@
 //! Traces over several processes: whoever appends, publishes or applies, it is the trace of the request.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use crate::collector::{Collector, TRANSFER, attribute};
+
+/// How often it is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A transfer that was carried out is one trace from the request to both projections, through Kafka. Its replay is a
 /// request with nothing behind it.
@@ -22,5 +25,6 @@ pub(crate) fn lead_from_a_request_to_both_projections(collector: &Collector, dea
             return;
         }
         assert!(Instant::now() < deadline, "no transfer has all of its steps: {:?}", collector.spans());
+        std::thread::sleep(LOOK_EVERY);
     }
 }
